@@ -1,0 +1,15 @@
+# cmake -D OUT=file.c -D "FILES=a.sql;b.sql" -P embed.cmake
+# Writes the files, sorted by name, as a C table of {version, name, text} (see daemon/migrate.h).
+list(SORT FILES)
+set(arrays "")
+set(rows "")
+foreach(path IN LISTS FILES)
+  get_filename_component(name "${path}" NAME_WE)
+  string(REGEX MATCH "^([0-9]+)_" unused "${name}")
+  math(EXPR version "${CMAKE_MATCH_1}")
+  file(READ "${path}" hex HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND arrays "static const unsigned char text_${version}[] = {${bytes}0};\n")
+  string(APPEND rows "    {${version}, \"${name}\", (const char *)text_${version}},\n")
+endforeach()
+file(WRITE "${OUT}" "#include \"daemon/migrate.h\"\n\n${arrays}\nconst struct fp_migration fp_migrations[] = {\n${rows}    {0, NULL, NULL}};\n")

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "daemon/dead_letter.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define OWN_HEADERS 9
+
+static bool is_own(const struct fp_header *h)
+{
+    return strncmp(h->name, FP_DEAD_PREFIX, sizeof FP_DEAD_PREFIX - 1) == 0;
+}
+
+static struct fp_header text_header(const char *name, const char *text)
+{
+    return (struct fp_header){name, text, strlen(text)};
+}
+
+enum fp_status fp_dead_letter_send(struct fp_producer *producer, const char *topic,
+                                   const struct fp_record *record, const struct fp_error *why,
+                                   struct fp_error *err)
+{
+    struct fp_header *headers = malloc((record->header_count + OWN_HEADERS) * sizeof *headers);
+    char partition[16], offset[24], timestamp[24], key[320];
+    if (headers == NULL)
+        return fp_fail(err, FP_RETRY, "no_memory", "dead_letter", "out of memory");
+    size_t n = 0;
+    for (size_t i = 0; i < record->header_count; i++)
+        if (!is_own(&record->headers[i]))
+            headers[n++] = record->headers[i];
+    snprintf(partition, sizeof partition, "%d", record->partition);
+    snprintf(offset, sizeof offset, "%" PRId64, record->offset);
+    snprintf(timestamp, sizeof timestamp, "%" PRId64, record->timestamp_ms);
+    int key_len = snprintf(key, sizeof key, "%s/%s/%s", record->topic, partition, offset);
+    headers[n++] = text_header("fp_topic", record->topic);
+    headers[n++] = text_header("fp_partition", partition);
+    headers[n++] = text_header("fp_offset", offset);
+    headers[n++] = text_header("fp_timestamp_ms", timestamp);
+    headers[n++] = text_header("fp_reason", why->code);
+    headers[n++] = text_header("fp_field", why->where);
+    headers[n++] = text_header("fp_detail", why->what);
+    headers[n++] = text_header("fp_version", FLIGHTPATH_VERSION);
+    if (record->key)
+        headers[n++] = (struct fp_header){"fp_key", record->key, record->key_len};
+    struct fp_record letter = {.topic = topic,
+                               .partition = -1,
+                               .timestamp_ms = record->timestamp_ms,
+                               .key = key,
+                               .key_len =
+                                   (size_t)key_len < sizeof key ? (size_t)key_len : sizeof key - 1,
+                               .value = record->value,
+                               .len = record->len,
+                               .headers = headers,
+                               .header_count = n};
+    enum fp_status status = fp_producer_send(producer, &letter, err);
+    free(headers);
+    return status;
+}
+
+bool fp_dead_letter_read(const struct fp_record *record, struct fp_dead_letter *letter)
+{
+    *letter = (struct fp_dead_letter){0};
+    const struct {
+        const char *name;
+        struct fp_slice *to;
+    } table[] = {{"fp_topic", &letter->topic},   {"fp_partition", &letter->partition},
+                 {"fp_offset", &letter->offset}, {"fp_timestamp_ms", &letter->timestamp_ms},
+                 {"fp_reason", &letter->reason}, {"fp_field", &letter->field},
+                 {"fp_detail", &letter->detail}, {"fp_version", &letter->version}};
+    for (size_t i = 0; i < record->header_count; i++) {
+        const struct fp_header *h = &record->headers[i];
+        if (strcmp(h->name, "fp_key") == 0)
+            letter->key = h;
+        for (size_t k = 0; k < sizeof table / sizeof *table; k++)
+            if (strcmp(h->name, table[k].name) == 0)
+                *table[k].to = (struct fp_slice){h->value ? h->value : "", (uint32_t)h->len};
+    }
+    return letter->topic.at && letter->reason.at && letter->offset.at;
+}
+
+void fp_dead_letter_original(const struct fp_record *record, const struct fp_dead_letter *letter,
+                             struct fp_header *headers, struct fp_record *original)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < record->header_count; i++)
+        if (!is_own(&record->headers[i]))
+            headers[n++] = record->headers[i];
+    *original = (struct fp_record){.partition = -1,
+                                   .value = record->value,
+                                   .len = record->len,
+                                   .headers = headers,
+                                   .header_count = n,
+                                   .timestamp_ms = record->timestamp_ms};
+    if (letter->key) {
+        original->key = letter->key->value;
+        original->key_len = letter->key->len;
+    }
+}

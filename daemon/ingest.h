@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The loop: Kafka → decode → resolve → batch → flusher, and who owns which partition.
+ * Everything here belongs to one thread; the flusher and the HTTP port have their own. */
+#ifndef FP_INGEST_H
+#define FP_INGEST_H
+
+#include <stdatomic.h>
+
+#include "daemon/health.h"
+#include "daemon/options.h"
+
+struct fp_ingest_config {
+    const struct fp_options *options;
+    struct fp_health *health;
+    struct fp_model *model;  /* the caller keeps its reference */
+    const uint8_t *owner;    /* 16 random bytes */
+    const atomic_bool *stop; /* drain and return */
+    atomic_bool *reload;     /* load the model file again */
+};
+
+/* Runs until told to stop, caught up (--until-caught-up) or fatal. FP_OK: all that was read is
+ * committed. FP_RETRY: stopped with something left (it will be read again). FP_FATAL: err says why.
+ */
+enum fp_status fp_ingest_run(const struct fp_ingest_config *config,
+                             struct fp_error *err) FP_MUST_CHECK;
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Housekeeping. A job's row is locked by the very statement that does the work, so two replicas
+ * never do it twice and a replica that dies gives it back. Hazard: these statements may wait for
+ * locks; they run on a connection of their own, and the data path never waits for this thread.
+ * */
+#include "daemon/keeper.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/clock.h"
+#include "daemon/flush_sql.h"
+#include "daemon/log.h"
+
+#define CALL_MS 60000
+#define TICK_MS 5000
+
+struct fp_keeper {
+    const struct fp_options *options;
+    struct fp_health *health;
+    uint8_t owner[16];
+    struct fp_pg *pg;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool stop;
+};
+
+enum fp_status fp_keeper_slot(struct fp_pg *pg, const uint8_t owner[16], int *slot,
+                              struct fp_error *err)
+{
+    char host[65] = "";
+    gethostname(host, sizeof host - 1);
+    for (int attempt = 0; attempt < 20; attempt++) {
+        struct fp_params p;
+        struct fp_pg_result *r = NULL;
+        fp_params_init(&p, "utt");
+        fp_pg_put_bytes(&p.at[0], owner, 16);
+        fp_pg_put_slice(&p.at[1], fp_slice_of(FLIGHTPATH_VERSION));
+        fp_pg_put_slice(&p.at[2], fp_slice_of(host));
+        enum fp_status status = fp_pg_exec(
+            pg,
+            "INSERT INTO flightpath.replica AS r (slot, owner, heartbeat, version, host)"
+            " SELECT s, $1, clock_timestamp(), $2, $3 FROM generate_series(0, 1023) AS s"
+            " WHERE NOT EXISTS (SELECT 1 FROM flightpath.replica x WHERE x.slot = s"
+            "   AND x.heartbeat > clock_timestamp() - interval '1 minute') ORDER BY s LIMIT 1"
+            " ON CONFLICT (slot) DO UPDATE SET owner = excluded.owner, heartbeat ="
+            " excluded.heartbeat,"
+            " version = excluded.version, host = excluded.host"
+            " WHERE r.heartbeat <= clock_timestamp() - interval '1 minute' RETURNING slot",
+            p.ref, p.count, CALL_MS, &r, err);
+        fp_params_free(&p);
+        bool taken = status == FP_OK && fp_pg_rows(r) == 1;
+        if (taken)
+            *slot = (int)fp_pg_int(r, 0, 0);
+        fp_pg_result_free(r);
+        if (taken || status != FP_OK)
+            return status;
+    }
+    return fp_fail(err, FP_RETRY, "no_slot", "replica", "no free replica slot could be taken");
+}
+
+/* A job and its work in one statement: the row lock lasts as long as the work. */
+static const struct {
+    const char *name, *sql;
+} jobs[] = {
+    {"partitions",
+     "WITH j AS (SELECT name FROM flightpath.job WHERE name = 'partitions' AND run_after <="
+     " clock_timestamp() FOR UPDATE SKIP LOCKED),"
+     " w AS (SELECT sum(flightpath.ensure_partitions(t, now() - interval '1 month', now() +"
+     " interval '2 months')) AS n FROM j,"
+     "   unnest(ARRAY['response', 'invitation', 'case_event', 'reject', 'tally_hour',"
+     " 'tally_day', 'sketch_day', 'coverage_day']) AS t)"
+     " UPDATE flightpath.job SET run_after = clock_timestamp() + interval '6 hours', last_run ="
+     " clock_timestamp()"
+     " FROM j, w WHERE job.name = j.name"},
+    {"fold",
+     "WITH j AS (SELECT name FROM flightpath.job WHERE name = 'fold' AND run_after <="
+     " clock_timestamp() FOR UPDATE SKIP LOCKED),"
+     " w AS (SELECT flightpath.fold(now() - interval '3 hours', 20000) AS n FROM j)"
+     " UPDATE flightpath.job SET run_after = clock_timestamp() + interval '1 minute', last_run ="
+     " clock_timestamp()"
+     " FROM j, w WHERE job.name = j.name AND w.n >= 0"},
+    {"retention",
+     "WITH j AS (SELECT name FROM flightpath.job WHERE name = 'retention' AND run_after <="
+     " clock_timestamp() FOR UPDATE SKIP LOCKED),"
+     " w AS (SELECT count(*) AS n FROM j, LATERAL flightpath.drop_expired(now()))"
+     " UPDATE flightpath.job SET run_after = clock_timestamp() + interval '1 hour', last_run ="
+     " clock_timestamp()"
+     " FROM j, w WHERE job.name = j.name AND w.n >= 0"}};
+
+static void tick(struct fp_keeper *k)
+{
+    struct fp_error err;
+    struct fp_params p;
+    if (!fp_pg_alive(k->pg)) {
+        fp_pg_close(k->pg);
+        k->pg = NULL;
+        if (fp_pg_open(k->options->postgres, k->options->postgres_password, "flightpath/keeper",
+                       5000, &k->pg, &err) != FP_OK) {
+            k->health->postgres_ok = false;
+            return; /* the data path logs it when it matters */
+        }
+    }
+    fp_params_init(&p, "u");
+    fp_pg_put_bytes(&p.at[0], k->owner, 16);
+    enum fp_status status = fp_pg_exec(
+        k->pg, "UPDATE flightpath.replica SET heartbeat = clock_timestamp() WHERE owner = $1",
+        p.ref, p.count, CALL_MS, NULL, &err);
+    fp_params_free(&p);
+    k->health->postgres_ok = status == FP_OK;
+    for (size_t i = 0; status == FP_OK && fp_pg_alive(k->pg) && i < sizeof jobs / sizeof *jobs; i++) {
+        enum fp_status job = fp_pg_exec(k->pg, jobs[i].sql, NULL, 0, CALL_MS, NULL, &err);
+        if (job != FP_OK)
+            fp_log(FP_LOG_WARN, "job_failed", "%s: %s: %s", jobs[i].name, err.code, err.what);
+    }
+}
+
+static void *keeper_main(void *context)
+{
+    struct fp_keeper *k = context;
+    pthread_mutex_lock(&k->lock);
+    while (!k->stop) {
+        pthread_mutex_unlock(&k->lock);
+        tick(k);
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += TICK_MS / 1000;
+        pthread_mutex_lock(&k->lock);
+        if (!k->stop)
+            pthread_cond_timedwait(&k->changed, &k->lock, &until);
+    }
+    pthread_mutex_unlock(&k->lock);
+    return NULL;
+}
+
+enum fp_status fp_keeper_start(const struct fp_options *options, const uint8_t owner[16],
+                               struct fp_health *health, struct fp_keeper **keeper,
+                               struct fp_error *err)
+{
+    struct fp_keeper *k = calloc(1, sizeof *k);
+    if (k == NULL)
+        return fp_fail(err, FP_FATAL, "no_memory", "keeper", "out of memory");
+    k->options = options;
+    k->health = health;
+    memcpy(k->owner, owner, sizeof k->owner);
+    pthread_mutex_init(&k->lock, NULL);
+    pthread_cond_init(&k->changed, NULL);
+    if (pthread_create(&k->thread, NULL, keeper_main, k) != 0) {
+        free(k);
+        return fp_fail(err, FP_FATAL, "no_thread", "keeper", "cannot start a thread");
+    }
+    *keeper = k;
+    return FP_OK;
+}
+
+void fp_keeper_stop(struct fp_keeper *keeper)
+{
+    if (keeper == NULL)
+        return;
+    pthread_mutex_lock(&keeper->lock);
+    keeper->stop = true;
+    pthread_cond_broadcast(&keeper->changed);
+    pthread_mutex_unlock(&keeper->lock);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += STOP_MS / 1000;
+    if (pthread_timedjoin_np(keeper->thread, NULL, &until) != 0) {
+        pthread_detach(keeper->thread);
+        fp_log(FP_LOG_INFO, "keeper_abandoned", "a job is still under way; the replica's slot is free in a minute");
+        return; /* its memory is the thread's now; the process is about to end */
+    }
+    struct fp_params p;
+    fp_params_init(&p, "u");
+    fp_pg_put_bytes(&p.at[0], keeper->owner, 16);
+    if (fp_pg_alive(keeper->pg) &&
+        fp_pg_exec(keeper->pg,
+                   "UPDATE flightpath.replica SET heartbeat = '-infinity' WHERE owner = $1", p.ref,
+                   p.count, 5000, NULL, NULL) != FP_OK)
+        fp_log(FP_LOG_DEBUG, "slot_kept", "the replica's slot is free in a minute");
+    fp_params_free(&p);
+    fp_pg_close(keeper->pg);
+    pthread_mutex_destroy(&keeper->lock);
+    pthread_cond_destroy(&keeper->changed);
+    free(keeper);
+}

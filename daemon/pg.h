@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Everything Flightpath asks of PostgreSQL. libpq is used in pg.c only.
+ *
+ * All calls have a deadline kept with poll(), so a server that stops answering cannot hang a
+ * thread. Statements are unnamed and parameters binary: works behind PgBouncer in transaction mode.
+ * Threads: one connection per thread. */
+#ifndef FP_PG_H
+#define FP_PG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/slice.h"
+#include "daemon/status.h"
+
+struct fp_pg;
+
+/* Connects. password (may be NULL) overrides the conninfo's. FP_RETRY: not reachable now;
+ * FP_FATAL: refused for good (bad conninfo). err never holds the conninfo. */
+enum fp_status fp_pg_open(const char *conninfo, const char *password, const char *application,
+                          int deadline_ms, struct fp_pg **pg, struct fp_error *err) FP_MUST_CHECK;
+void fp_pg_close(struct fp_pg *pg);
+bool fp_pg_alive(const struct fp_pg *pg);
+
+/* ---- binary parameters ------------------------------------------------------------------------
+ */
+
+enum fp_pg_type {
+    FP_PG_INT2,
+    FP_PG_INT4,
+    FP_PG_INT8,
+    FP_PG_TEXT,
+    FP_PG_BYTEA,
+    FP_PG_TIMESTAMPTZ,
+    FP_PG_BOOL,
+    FP_PG_FLOAT8,
+    FP_PG_UUID
+};
+
+/* One growing parameter: a scalar, or a one-dimensional array built value by value. */
+struct fp_pg_param {
+    enum fp_pg_type type;
+    bool array, is_null;
+    uint32_t count; /* elements of an array */
+    bool has_null;
+    uint8_t *data;
+    size_t len, capacity;
+    bool failed; /* no memory; the statement is then refused */
+};
+
+void fp_pg_param_init(struct fp_pg_param *param, enum fp_pg_type type, bool array);
+void fp_pg_param_reset(struct fp_pg_param *param); /* empties, keeps the memory */
+void fp_pg_param_free(struct fp_pg_param *param);
+void fp_pg_put_int(struct fp_pg_param *param, int64_t value);    /* int2/4/8, bool */
+void fp_pg_put_time(struct fp_pg_param *param, int64_t unix_us); /* timestamptz */
+void fp_pg_put_double(struct fp_pg_param *param, double value);
+void fp_pg_put_bytes(struct fp_pg_param *param, const void *bytes,
+                     size_t len);                                      /* text, bytea, uuid */
+void fp_pg_put_slice(struct fp_pg_param *param, struct fp_slice text); /* NULL when absent */
+void fp_pg_put_null(struct fp_pg_param *param);
+
+/* ---- results (text format) ---------------------------------------------------------------------
+ */
+
+struct fp_pg_result;
+int fp_pg_rows(const struct fp_pg_result *result);
+int fp_pg_columns(const struct fp_pg_result *result);
+const char *fp_pg_column_name(const struct fp_pg_result *result, int column);
+bool fp_pg_is_null(const struct fp_pg_result *result, int row, int column);
+const char *fp_pg_text(const struct fp_pg_result *result, int row, int column); /* "" when NULL */
+int64_t fp_pg_int(const struct fp_pg_result *result, int row, int column);
+int64_t fp_pg_affected(const struct fp_pg_result *result);
+void fp_pg_result_free(struct fp_pg_result *result);
+
+/* ---- statements --------------------------------------------------------------------------------
+ */
+
+/* One statement with its parameters, its own transaction unless one is open. result may be NULL.
+ * The status follows the SQLSTATE: retry (40001, 40P01, 55P03, 53xxx, 57P0x, 08xxx, lost
+ * connection), fenced (FP001), poison (22xxx, 23xxx), fatal (42xxx and the rest). err->code =
+ * SQLSTATE. */
+enum fp_status fp_pg_exec(struct fp_pg *pg, const char *sql, struct fp_pg_param *const *params,
+                          size_t param_count, int deadline_ms, struct fp_pg_result **result,
+                          struct fp_error *err) FP_MUST_CHECK;
+/* Several statements without parameters (migrations). */
+enum fp_status fp_pg_script(struct fp_pg *pg, const char *sql, int deadline_ms,
+                            struct fp_error *err) FP_MUST_CHECK;
+
+/* A flight: several statements in pipeline mode, one round trip. fp_pg_flight_run returns the first
+ * failure; with `commit` the flight ends in COMMIT and a connection lost after it was sent is
+ * FP_UNKNOWN. After a failure the connection has been rolled back or closed. Results of statement i
+ * (order of adding) in results[i]; the caller frees. */
+enum fp_status fp_pg_flight_begin(struct fp_pg *pg, struct fp_error *err) FP_MUST_CHECK;
+enum fp_status fp_pg_flight_add(struct fp_pg *pg, const char *sql,
+                                struct fp_pg_param *const *params, size_t param_count,
+                                struct fp_error *err) FP_MUST_CHECK;
+enum fp_status fp_pg_flight_run(struct fp_pg *pg, bool commit, int deadline_ms,
+                                struct fp_pg_result **results, size_t result_count,
+                                struct fp_error *err) FP_MUST_CHECK;
+/* Gives up an open flight between two runs: nothing of it is applied. */
+void fp_pg_flight_abandon(struct fp_pg *pg);
+
+#endif

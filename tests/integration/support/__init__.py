@@ -1,0 +1,1 @@
+"""Real Kafka, real PostgreSQL, the real program: what the integration tests stand on."""

@@ -1,0 +1,174 @@
+"""A real Kafka broker of its own in a temporary folder, on loopback."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import uuid
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+
+from .paths import TESTS, clean_environment
+
+TOOL = TESTS / "tools" / "kafka-local"
+
+
+def jars():
+    """The folder of Kafka's jars; fetched when they are not there."""
+    folder = os.environ.get("FLIGHTPATH_TEST_KAFKA")
+    if not folder:
+        done = subprocess.run([TESTS / "setup", "kafka"], stdout=subprocess.PIPE, text=True,
+                              check=True)
+        folder = done.stdout.strip().splitlines()[-1]
+    return folder
+
+
+class Broker:
+    """`options`: more of kafka-local's environment, e.g. {"KAFKA_TLS": "1"}."""
+
+    def __init__(self, options=None):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="flightpath-kafka-"))
+        self.options = {"KAFKA_CACHE": jars()} | (options or {})
+        self.values = {}
+        self.start()
+
+    def _tool(self, command, *arguments):
+        # a file, not a pipe: the broker would keep the pipe open
+        with tempfile.TemporaryFile("w+") as output:
+            done = subprocess.run([TOOL, command, self.folder, *arguments],
+                                  stdin=subprocess.DEVNULL, stdout=output,
+                                  stderr=subprocess.STDOUT, env=clean_environment(self.options))
+            output.seek(0)
+            text = output.read()
+        assert done.returncode == 0, f"kafka-local {command} failed:\n{text}"
+        return text
+
+    def start(self):
+        text = self._tool("start")
+        self.values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+        self.bootstrap = self.values["KAFKA_BOOTSTRAP"]
+        # the same ports after a restart
+        self.options["KAFKA_PORT"] = self.bootstrap.rsplit(":", 1)[1]
+        client = {"bootstrap.servers": self.bootstrap, "log_level": 0,
+                  "reconnect.backoff.max.ms": 500}
+        self.admin = AdminClient(client)
+        self.producer = Producer(client | {"linger.ms": 2, "enable.idempotence": True})
+
+    def stop(self):
+        self.admin = self.producer = None
+        self._tool("stop")
+
+    def restart(self):
+        self.stop()
+        self.start()
+
+    def remove(self):
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # ---- topics
+
+    def create_topic(self, name, partitions=1, config=None):
+        # retention looks at the records' own timestamps, and these may be of last year
+        config = {"retention.ms": "-1"} | (config or {})
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=config)
+        for future in self.admin.create_topics([topic]).values():
+            future.result(30)
+        return name
+
+    def delete_topic(self, name):
+        for future in self.admin.delete_topics([name], operation_timeout=30).values():
+            future.result(30)
+
+    def add_partitions(self, name, total):
+        for future in self.admin.create_partitions([NewPartitions(name, total)]).values():
+            future.result(30)
+
+    def delete_records(self, name, partition, before):
+        wanted = [TopicPartition(name, partition, before)]
+        for future in self.admin.delete_records(wanted).values():
+            future.result(30)
+
+    def fresh_name(self, stem):
+        return f"{stem}.{uuid.uuid4().hex[:8]}"
+
+    # ---- records
+
+    def send(self, topic, value, key=None, headers=None, partition=None, timestamp_ms=None):
+        """Queues one record; call flush() when all are."""
+        more = {}
+        if partition is not None:
+            more["partition"] = partition
+        if timestamp_ms is not None:
+            more["timestamp"] = timestamp_ms
+        while True:
+            try:
+                self.producer.produce(topic, value=value, key=key, headers=headers,
+                                      on_delivery=self._delivered, **more)
+                break
+            except BufferError:
+                self.producer.poll(0.1)
+        self.producer.poll(0)
+
+    @staticmethod
+    def _delivered(error, _message):
+        if error is not None:
+            raise KafkaException(error)
+
+    def flush(self):
+        assert self.producer.flush(60) == 0, "records were not acknowledged within 60 s"
+
+    def ends(self, topic):
+        """{partition: (low, high)} as the broker has it now."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "ends",
+                             "log_level": 0})
+        try:
+            partitions = consumer.list_topics(topic, 30).topics[topic].partitions
+            return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), 30)
+                    for p in partitions}
+        finally:
+            consumer.close()
+
+    def read(self, topic):
+        """Every record that is there now, by partition and offset."""
+        ends = self.ends(topic)
+        left = {p for p, (low, high) in ends.items() if high > low}
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": uuid.uuid4().hex,
+                             "enable.auto.commit": False, "enable.partition.eof": True,
+                             "log_level": 0})
+        records = []
+        try:
+            consumer.assign([TopicPartition(topic, p, ends[p][0]) for p in left])
+            while left:
+                message = consumer.poll(30)
+                assert message is not None, f"{topic}: no answer within 30 s"
+                if message.error() is None:
+                    records.append(message)
+                end = ends[message.partition()][1]
+                if message.error() is not None or message.offset() + 1 >= end:
+                    left.discard(message.partition())
+        finally:
+            consumer.close()
+        return sorted(records, key=lambda m: (m.partition(), m.offset()))
+
+
+class Topics:
+    """Names of one test's topics; every test has its own."""
+
+    def __init__(self, broker, partitions):
+        self.broker = broker
+        self.partitions = partitions
+        self.touchpoints = broker.create_topic(broker.fresh_name("touchpoints"), partitions)
+        self.responses = broker.create_topic(broker.fresh_name("responses"), partitions)
+        self.dead_letters = broker.create_topic(broker.fresh_name("dead-letters"), 1)
+        self.alerts = broker.create_topic(broker.fresh_name("alerts"), 1)
+
+    @property
+    def both(self):
+        return f"{self.touchpoints},{self.responses}"
+
+    def delete(self):
+        for name in (self.touchpoints, self.responses, self.dead_letters, self.alerts):
+            self.broker.delete_topic(name)
