@@ -17,6 +17,7 @@
 
 #define CALL_MS 60000
 #define TICK_MS 5000
+#define STOP_MS 3000 /* a job under way longer is left: the server ends it with the connection */
 
 struct fp_keeper {
     const struct fp_options *options;
