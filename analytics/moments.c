@@ -28,8 +28,12 @@ size_t cx_moments_at(int q, int i, int j)
 
 static bool change(cx_wide *cell, cx_wide by, int sign)
 {
-    return sign > 0 ? !__builtin_add_overflow(*cell, by, cell)
-                    : !__builtin_sub_overflow(*cell, by, cell);
+    cx_wide changed;
+    bool over = sign > 0 ? __builtin_add_overflow(*cell, by, &changed)
+                         : __builtin_sub_overflow(*cell, by, &changed);
+    if (!over)
+        *cell = changed;
+    return !over;
 }
 
 /* Adds w·z_i·z_j of one row, cell after cell; returns the number of cells done. */

@@ -58,7 +58,8 @@ struct cx_set_fold {
 };
 /* For estimation: patterns with equal `observed` become one; then the `cap` patterns of most rows
  * stay, and each other one loses answers until it is one of those: the largest that lies within it.
- * A function of the set alone, so it may not be done before merging. into: empty, cap ≤ capacity. */
+ * A function of the set alone, so it may not be done before merging. into: empty, cap ≤ capacity;
+ * of no use after a failure. */
 enum cx_set_result cx_set_fold(struct cx_set *into, const struct cx_set *from, int cap,
                                struct cx_set_fold *fold);
 

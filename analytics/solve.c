@@ -93,18 +93,14 @@ static void invert(struct cx_fit_work *work, int kept)
             AT(inverse, i, j) = cx_dd_div(sum, AT(work->l, i, i));
         }
     }
-    /* (i, j) of the product needs rows ≥ j only: rows are overwritten from the top */
-    for (int i = 0; i < kept; i++) {
+    /* In place: (i, j ≥ i) of the product needs rows ≥ j of the columns i and j alone. */
+    for (int i = 0; i < kept; i++)
         for (int j = i; j < kept; j++) {
             struct cx_dd sum = {0, 0};
             for (int m = j; m < kept; m++)
                 sum = cx_dd_add(sum, cx_dd_mul(AT(inverse, m, i), AT(inverse, m, j)));
-            work->row[j] = sum;
+            AT(inverse, i, j) = sum;
         }
-        for (int j = i; j < kept; j++)
-            AT(inverse, i, j) = work->row[j];
-        /* column i below the diagonal is not needed any more: kept for the mirror below */
-    }
     for (int i = 0; i < kept; i++)
         for (int j = 0; j < i; j++)
             AT(inverse, i, j) = AT(inverse, j, i);
@@ -159,9 +155,10 @@ static void write_quality(struct cx_fit *fit, const struct cx_cross *cross, stru
                           struct cx_dd rss)
 {
     struct cx_dd explained = cx_dd_sub(cx_dd_of(1), residual);
-    double total = cross->n_effective - (cross->centred ? 1 : 0);
+    struct cx_dd total = cx_dd_of(cross->n_effective - (cross->centred ? 1 : 0));
+    struct cx_dd per_df = cx_dd_div(cx_dd_mul(residual, total), cx_dd_of(fit->df));
     fit->r2 = explained.hi;
-    fit->adj_r2 = cx_dd_sub(cx_dd_of(1), cx_dd_scale(residual, total / fit->df)).hi;
+    fit->adj_r2 = cx_dd_sub(cx_dd_of(1), per_df).hi;
     fit->rss = rss.hi;
     fit->sigma = cx_dd_sqrt(cx_dd_div(rss, cx_dd_of(fit->df))).hi;
     if (fit->status == CX_FIT_PERFECT)
@@ -265,18 +262,17 @@ void cx_fit_correlations(const struct cx_fit *fit, const struct cx_cross *cross,
 
 double cx_squared_error(const cx_wide *cell, int q, const double *coef, const int *decimals)
 {
-    double u[CX_COLUMNS_MAX + 1]; /* (−b_0, −b_j …, 1), fixed point divided out */
+    struct cx_dd u[CX_COLUMNS_MAX + 1]; /* (−b_0, −b_j …, 1), fixed point divided out */
     for (int i = 0; i <= q; i++) {
         double b = i == q ? -1 : coef[i];
-        u[i] = isnan(b) ? 0 : -b / cx_dd_ten(decimals && i > 0 ? decimals[i - 1] : 0);
+        double ten = cx_dd_ten(decimals && i > 0 ? decimals[i - 1] : 0);
+        u[i] = cx_dd_div(cx_dd_of(isnan(b) ? 0 : -b), cx_dd_of(ten));
     }
     struct cx_dd total = {0, 0};
     for (int i = 0; i <= q; i++)
         for (int j = i; j <= q; j++) {
-            cx_wide s = cell[cx_moments_at(q, i, j)];
-            double high = (double)(int64_t)(s >> 32), low = (double)(uint32_t)s;
-            struct cx_dd sum = cx_dd_add(cx_dd_of(high * 0x1p32), cx_dd_of(low));
-            struct cx_dd term = cx_dd_mul(cx_dd_product(u[i], u[j]), sum);
+            struct cx_dd sum = cx_wide_to_dd(cell[cx_moments_at(q, i, j)]);
+            struct cx_dd term = cx_dd_mul(cx_dd_mul(u[i], u[j]), sum);
             total = cx_dd_add(total, cx_dd_scale(term, i == j ? 1 : 2));
         }
     return total.hi;

@@ -85,6 +85,11 @@ static struct cx_dd product(cx_wide a, cx_wide b)
     return rounded(&exact);
 }
 
+struct cx_dd cx_wide_to_dd(cx_wide value)
+{
+    return product(value, 1);
+}
+
 /* Correlations and variances from c (in r) = Σw·Σwz_iz_j − Σwz_i·Σwz_j and square = (Σw)². */
 static void scale(struct cx_cross *cross, struct cx_dd square, const int *decimals)
 {

@@ -22,6 +22,8 @@ struct cx_cross {
     struct cx_dd r[CX_COLUMNS_MAX * CX_COLUMNS_MAX]; /* symmetric, 1 on the diagonal */
 };
 
+struct cx_dd cx_wide_to_dd(cx_wide value);
+
 /* From a block of q columns. decimals[c]: column c is the value × 10^decimals[c], 0 … 22; NULL =
  * all 0. centred false: products about 0, for a regression through the origin. Centring is exact
  * in 256 bits. No rows: n = 0 and every column constant. */

@@ -25,7 +25,8 @@ struct report {
     const struct fp_demo *demo;
     struct fp_pg *pg;
     struct truth truth;
-    char from[32], days[32]; /* of the stream; days: of one bucket that holds all of it */
+    char from[32], days[32]; /* of the stream */
+    char step[32];           /* days of one bucket that holds all of it */
 };
 
 /* Shown in the KPI's own unit: NPS points with a sign, shares in percent. */
@@ -41,15 +42,15 @@ static const char helpers_sql[] =
     "CREATE FUNCTION pg_temp.goal(metric text, direction text, target double precision)"
     " RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT CASE direction WHEN 'higher' THEN '>= '"
     " ELSE '<= ' END || pg_temp.shown(metric, target) $$;"
-    /* one row a KPI: all units over $1 days from $2 */
-    "CREATE FUNCTION pg_temp.over_all(days int, start timestamptz)"
+    /* one row a KPI: all units */
+    "CREATE FUNCTION pg_temp.over_all(start timestamptz, days int, step int)"
     " RETURNS TABLE (kpi text, statement text, n bigint, value text, span text, goal text,"
     "                attainment text, status text, owner text, role text)"
     " LANGUAGE sql STABLE AS $$ SELECT k.kpi, k.statement, s.n, pg_temp.shown(k.metric, s.value),"
     "  pg_temp.span(k.metric, s.ci_low, s.ci_high), pg_temp.goal(k.metric, k.direction, s.target),"
     "  s.attainment, s.status, k.owner, k.role FROM experience.kpi_list k CROSS JOIN LATERAL"
-    "  experience.kpi_series(k.kpi, start, start + make_interval(days => days - 1),"
-    "                        make_interval(days => days)) s $$";
+    "  experience.kpi_series(k.kpi, start, start + make_interval(days => days),"
+    "                        make_interval(days => step)) s $$";
 
 /* ---- queries --------------------------------------------------------------------------------- */
 
@@ -174,11 +175,11 @@ static const char state_sql[] =
 static const char outcomes_sql[] =
     "SELECT kpi, statement, n, value, span AS \"95 % interval\", goal AS target,"
     " attainment AS \"target is\", status, owner"
-    " FROM pg_temp.over_all($1::int, $2::timestamptz) WHERE role = 'output' ORDER BY kpi";
+    " FROM pg_temp.over_all($1::timestamptz, $2::int, $3::int) WHERE role = 'output' ORDER BY kpi";
 
 static const char inputs_sql[] =
     "SELECT kpi, statement, n, value, span AS \"95 % interval\", goal AS target, owner"
-    " FROM pg_temp.over_all($1::int, $2::timestamptz)"
+    " FROM pg_temp.over_all($1::timestamptz, $2::int, $3::int)"
     " WHERE role = 'input' AND attainment = 'missed' ORDER BY n DESC LIMIT 8";
 
 /* The NPS with the most answers, by unit: few answers each, so intervals matter. */
@@ -212,9 +213,9 @@ static enum fp_status show_state(struct report *r, struct fp_error *err)
 
 static enum fp_status show_kpis(struct report *r, struct fp_error *err)
 {
-    const char *values[] = {r->days, r->from, NULL};
-    enum fp_status status = show(r, "Outcomes over the whole time (experience.kpi_series)",
-                                 outcomes_sql, values, err);
+    const char *values[] = {r->from, r->days, r->step, NULL};
+    enum fp_status status =
+        show(r, "Outcomes over the whole time (experience.kpi_series)", outcomes_sql, values, err);
     if (status == FP_OK)
         status = show(r, "Input KPIs that miss their target (the eight with most observations)",
                       inputs_sql, values, err);
@@ -282,7 +283,7 @@ static const char dip_sql[] =
     " pg_temp.shown(metric, a.value) AS \"all units\", CASE WHEN bucket < $6::timestamptz"
     "  AND bucket + interval '1 day' > $5::timestamptz THEN '<- planted' ELSE '' END AS truth"
     " FROM (SELECT metric, $2::timestamptz AS since,"
-    "              $2::timestamptz + make_interval(days => $3::int - 1) AS until"
+    "              $2::timestamptz + make_interval(days => $3::int) AS until"
     "       FROM experience.kpi_list WHERE kpi = $1) m"
     " CROSS JOIN LATERAL experience.kpi_series($1, since, until, interval '1 day', ARRAY[$4]) h"
     " JOIN LATERAL experience.kpi_series($1, since, until, interval '1 day') a USING (bucket)"
@@ -340,8 +341,9 @@ static enum fp_status set_up(struct report *r, struct fp_error *err)
     if (status == FP_OK)
         snprintf(r->from, sizeof r->from, "%s", fp_pg_text(result, 0, 1));
     fp_pg_result_free(result);
-    int64_t days = p->days + 1; /* 7 would mean calendar weeks */
-    snprintf(r->days, sizeof r->days, "%" PRId64, days == 7 ? 8 : days);
+    snprintf(r->days, sizeof r->days, "%" PRId64, p->days);
+    snprintf(r->step, sizeof r->step, "%" PRId64,
+             p->days == 7 ? 8 : p->days); /* 7: calendar weeks */
     return status;
 }
 

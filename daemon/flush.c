@@ -193,9 +193,9 @@ static enum fp_status queue_writes(struct fp_flush *f, struct fp_batch *batch, s
     return status;
 }
 
-/* For this transaction only. Planner: nested loops over the keys of the batch, whatever the statistics
- * say of a table that grows. Time-outs: a replica that is stopped or cut off holds the positions' locks
- * no longer than its own deadline, so that the next owner can claim them. */
+/* For this transaction only. Planner: nested loops over the keys of the batch, whatever the
+ * statistics say of a table that grows. Time-outs: a replica that is stopped or cut off holds the
+ * positions' locks no longer than its own deadline, so that the next owner can claim them. */
 static enum fp_status queue_settings(struct fp_queue *q, int deadline_ms)
 {
     struct fp_params p;
@@ -203,11 +203,15 @@ static enum fp_status queue_settings(struct fp_queue *q, int deadline_ms)
     int len = snprintf(text, sizeof text, "%dms", deadline_ms);
     fp_params_init(&p, "t");
     fp_pg_put_bytes(&p.at[0], text, (size_t)len);
-    return fp_queue_add(q,
-        "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),"
-        " set_config('jit', 'off', true), set_config('idle_in_transaction_session_timeout', $1, true),"
-        " set_config('tcp_keepalives_idle', '10', true), set_config('tcp_keepalives_interval', '5', true),"
-        " set_config('tcp_keepalives_count', '3', true)", &p);
+    return fp_queue_add(
+        q,
+        "SELECT set_config('enable_hashjoin', 'off', true),"
+        " set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true),"
+        " set_config('idle_in_transaction_session_timeout', $1, true),"
+        " set_config('tcp_keepalives_idle', '10', true),"
+        " set_config('tcp_keepalives_interval', '5', true),"
+        " set_config('tcp_keepalives_count', '3', true)",
+        &p);
 }
 
 static enum fp_status fly(struct fp_flush *f, struct fp_batch *batch, struct fp_error *err)

@@ -4,8 +4,8 @@
  * at random. */
 #include "daemon/generate_parts.h"
 
-#define DRIVER_MEAN 0.6
-#define OUTCOME_MEAN 0.62
+#define DRIVER_MEAN 0.72
+#define OUTCOME_MEAN 0.84
 #define NOISE 0.12
 #define NO_CODE \
     INT16_MIN /* "does not apply" is written as text, not as one of the scale's codes \

@@ -120,10 +120,12 @@ static void poisoned(struct fp_ingest *in, const struct fp_batch *batch, const s
         in->limit = batch->messages / 2 > 1 ? batch->messages / 2 : 1;
         return;
     }
+    const struct fp_share *s = batch->shares;
+    while (s->anchor_offset < s->expected && s < batch->shares + batch->share_count - 1)
+        s++; /* a share that passed control records only has no record of its own */
     struct fp_condemned *c = &in->condemned[in->condemned_count++];
-    *c = (struct fp_condemned){.partition = batch->shares[0].partition,
-                               .offset = batch->shares[0].anchor_offset};
-    strncpy(c->topic, batch->shares[0].topic, sizeof c->topic - 1);
+    *c = (struct fp_condemned){.partition = s->partition, .offset = s->anchor_offset};
+    strncpy(c->topic, s->topic, sizeof c->topic - 1);
     (void)fp_fail(&c->why, FP_REJECT, "poison", "", "PostgreSQL cannot store it (%s): %s",
                   err->code, err->what);
 }
@@ -135,7 +137,8 @@ static void pardon(struct fp_ingest *in, const struct fp_batch *batch)
         for (int k = 0; k < in->condemned_count;) {
             const struct fp_condemned *c = &in->condemned[k];
             const struct fp_share *s = &batch->shares[i];
-            if (c->partition == s->partition && c->offset < s->next && strcmp(c->topic, s->topic) == 0)
+            if (c->partition == s->partition && c->offset < s->next &&
+                strcmp(c->topic, s->topic) == 0)
                 in->condemned[k] = in->condemned[--in->condemned_count];
             else
                 k++;
@@ -404,14 +407,16 @@ static void *shutdown_watch(void *ms)
 {
     int64_t left = (int64_t)(intptr_t)ms;
     nanosleep(&(struct timespec){.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000}, NULL);
-    fp_log(FP_LOG_ERROR, "shutdown_deadline", "the shutdown took longer than shutdown_ms and is broken off");
+    fp_log(FP_LOG_ERROR, "shutdown_deadline",
+           "the shutdown took longer than shutdown_ms and is broken off");
     _exit(1);
 }
 
 static void bound_shutdown(const struct fp_ingest *in)
 {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, shutdown_watch, (void *)(intptr_t)in->options->shutdown_ms) == 0)
+    if (pthread_create(&thread, NULL, shutdown_watch, (void *)(intptr_t)in->options->shutdown_ms) ==
+        0)
         pthread_detach(thread);
 }
 

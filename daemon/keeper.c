@@ -113,7 +113,8 @@ static void tick(struct fp_keeper *k)
         p.ref, p.count, CALL_MS, NULL, &err);
     fp_params_free(&p);
     k->health->postgres_ok = status == FP_OK;
-    for (size_t i = 0; status == FP_OK && fp_pg_alive(k->pg) && i < sizeof jobs / sizeof *jobs; i++) {
+    for (size_t i = 0; status == FP_OK && fp_pg_alive(k->pg) && i < sizeof jobs / sizeof *jobs;
+         i++) {
         enum fp_status job = fp_pg_exec(k->pg, jobs[i].sql, NULL, 0, CALL_MS, NULL, &err);
         if (job != FP_OK)
             fp_log(FP_LOG_WARN, "job_failed", "%s: %s: %s", jobs[i].name, err.code, err.what);
@@ -171,7 +172,8 @@ void fp_keeper_stop(struct fp_keeper *keeper)
     until.tv_sec += STOP_MS / 1000;
     if (pthread_timedjoin_np(keeper->thread, NULL, &until) != 0) {
         pthread_detach(keeper->thread);
-        fp_log(FP_LOG_INFO, "keeper_abandoned", "a job is still under way; the replica's slot is free in a minute");
+        fp_log(FP_LOG_INFO, "keeper_abandoned",
+               "a job is still under way; the replica's slot is free in a minute");
         return; /* its memory is the thread's now; the process is about to end */
     }
     struct fp_params p;

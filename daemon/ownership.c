@@ -248,7 +248,8 @@ static int64_t window_start(const struct fp_ownership *o, const struct fp_part *
 {
     int64_t start = part->next - o->window_size;
     if (part->anchor_offset >= 0 && part->anchor_offset < start)
-        start = part->anchor_offset; /* however small the window: it proves that this is the same log */
+        start =
+            part->anchor_offset; /* however small the window: it proves that this is the same log */
     return start > low ? start : low;
 }
 

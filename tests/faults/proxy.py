@@ -31,7 +31,8 @@ class Fault:
                   "reply": so many bytes of it reach the client; -1: not even what comes before it
     how           "cut": both sides are closed; the server still reads what was forwarded
                   "reset": the same, but the client gets a reset
-                  "hole": nothing moves any more and nothing is closed
+                  "hole": nothing moves any more; the client is not closed, and in the middle of a
+                  transaction the server does not even learn that the client has given up
                   "late": everything arrives, after `hold` seconds
     """
     direction: str
@@ -91,6 +92,13 @@ class Link(threading.Thread):
         self.fault = None   # that waits for this connection's reply
         self.reply = []
         self.silent = False
+        self.keep_server = False
+
+    def _take_middle(self):
+        with self.proxy.lock:
+            if self.proxy.armed and self.proxy.armed[0].direction == "middle":
+                self.fault = self.proxy.armed.popleft()
+                self._strike()
 
     def run(self):
         with contextlib.suppress(OSError, Struck):
@@ -99,6 +107,8 @@ class Link(threading.Thread):
                 for sock in select.select([self.client, self.server], [], [])[0]:
                     data = sock.recv(65536)
                     if not data:
+                        if self.silent and sock is self.client:
+                            self._wait_for_server()
                         raise Struck
                     if self.silent or self.proxy.black_hole.is_set():
                         self.silent = True
@@ -108,6 +118,11 @@ class Link(threading.Thread):
                         self._to_client(data)
         for sock in (self.client, self.server):
             sock.close()
+
+    def _wait_for_server(self):
+        """In a black hole the server does not learn that the client has given up."""
+        while self.keep_server and self.server.recv(65536):
+            pass
 
     def _refuse_tls(self):
         head = self.client.recv(8, socket.MSG_PEEK | socket.MSG_WAITALL)
@@ -142,6 +157,8 @@ class Link(threading.Thread):
         for kind, message in self.from_server.feed(data):
             if self.fault is None:
                 self.client.sendall(message)
+                if kind == "Z" and message[5:] == b"T":
+                    self._take_middle()
                 continue
             self.reply.append(message)
             if kind == "Z":
@@ -168,6 +185,7 @@ class Link(threading.Thread):
             return
         if fault.how == "hole":
             self.silent = True
+            self.keep_server = fault.direction == "middle"
             return
         if fault.how == "reset":
             self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -220,4 +238,6 @@ class Proxy:
 
     def take(self):
         with self.lock:
-            return self.armed.popleft() if self.armed else None
+            if self.armed and self.armed[0].direction != "middle":
+                return self.armed.popleft()
+            return None

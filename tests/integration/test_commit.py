@@ -6,7 +6,8 @@ import pytest
 from proxy import COMMITTED_BYTES, REPLY_BYTES, REQUEST_BYTES, Fault, Proxy
 
 #: one message a batch or so: a COMMIT is always near
-QUICK = {"batch_messages": 20, "flush_ms": 10, "flush_deadline_ms": 1000}
+QUICK = {"batch_messages": 20, "flush_ms": 10, "flush_deadline_ms": 1000,
+         "kafka.session.timeout.ms": 6000}
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_cut_at_every_byte_of_a_commit(proxy, through, pipeline, wait_for):
 
 def test_nothing_moves_any_more(proxy, through, pipeline, wait_for):
     """Black holes: the deadline breaks the wait off, and what the server holds is released."""
-    faults = [Fault("request", 0, "hole"), Fault("request", REQUEST_BYTES, "hole"),
+    faults = [Fault("middle", 0, "hole"), Fault("request", 0, "hole"), Fault("request", REQUEST_BYTES, "hole"),
               Fault("reply", -1, "hole"), Fault("reply", 7, "hole")]
     pipeline.generate(400, seed=22)
     one = through().ready()
@@ -66,8 +67,26 @@ def test_nothing_moves_any_more(proxy, through, pipeline, wait_for):
         pipeline.caught_up(30)
         assert time.monotonic() - started < 15, f"{fault} takes long to get over"
     pipeline.send().caught_up()
+    assert one.metrics()["flightpath_flush_unknown_total"] >= len(faults) - 1
     assert one.stop() == 0
-    assert len(one.events("commit_unknown")) >= len(faults)
+    assert pipeline.clean().counts() == pipeline.stream.truth["counts"]
+
+
+def test_a_shutdown_ends_in_time_when_nothing_answers(proxy, through, pipeline, wait_for):
+    pipeline.generate(600, seed=25)
+    one = through(flush_deadline_ms=60000, shutdown_ms=6000).ready()
+    pipeline.send(300).caught_up()
+    proxy.black_hole.set()
+    pipeline.send()
+    time.sleep(0.5)
+    started = time.monotonic()
+    assert one.stop(30) == 1, "something was left: not 0"
+    assert time.monotonic() - started < 9
+    assert pipeline.behind(), "nothing was written meanwhile"
+    proxy.black_hole.clear()
+    proxy.cut_all()
+    assert through(until_caught_up=True).wait(60) == 0
+    assert not pipeline.behind()
     assert pipeline.clean().counts() == pipeline.stream.truth["counts"]
 
 

@@ -141,7 +141,7 @@ Test(sketch, small_counts_and_the_rank)
 /* P(low rank ≤ Binomial(n, q) < high rank): what the interval covers for a continuous measure. */
 static double coverage(int n, double q)
 {
-    struct cx_sketch_count each[64];
+    struct cx_sketch_count each[64] = {{0, 0}};
     for (int i = 0; i < n; i++)
         each[i] = (struct cx_sketch_count){i + 1, 1}; /* value = rank */
     struct cx_sketch_limits limits = cx_sketch_interval(each, (size_t)n, q, 0.95);
