@@ -328,8 +328,6 @@ static enum fp_status redrive_one(struct task *task, const struct letter *letter
     fp_dead_letter_original(letter->record, letter->said, headers, &original);
     snprintf(topic, sizeof topic, "%.*s", (int)letter->said->topic.len, letter->said->topic.at);
     original.topic = topic;
-    if (letter->said->timestamp_ms.at) /* the letter's own may be that of its arrival */
-        original.timestamp_ms = number_of(letter->said->timestamp_ms);
     enum fp_status status = FP_OK;
     if (!task->options->dry_run) {
         status = fp_producer_send(task->producer, &original, err);

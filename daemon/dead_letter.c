@@ -92,6 +92,8 @@ void fp_dead_letter_original(const struct fp_record *record, const struct fp_dea
                                    .headers = headers,
                                    .header_count = n,
                                    .timestamp_ms = record->timestamp_ms};
+    if (letter->timestamp_ms.at) /* the letter's own may be that of its arrival */
+        original->timestamp_ms = strtoll(letter->timestamp_ms.at, NULL, 10);
     if (letter->key) {
         original->key = letter->key->value;
         original->key_len = letter->key->len;

@@ -22,7 +22,7 @@ struct fp_dead_letter {
 };
 /* False when the record is not a dead letter of ours. */
 bool fp_dead_letter_read(const struct fp_record *record, struct fp_dead_letter *letter);
-/* The original record (key, value, headers without ours) to be sent to its topic again.
+/* The original record (key, value, timestamp, headers without ours) to be sent to its topic again.
  * headers: room for record->header_count. */
 void fp_dead_letter_original(const struct fp_record *record, const struct fp_dead_letter *letter,
                              struct fp_header *headers, struct fp_record *original);

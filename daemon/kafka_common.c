@@ -10,7 +10,10 @@
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     (void)rk;
-    enum fp_log_level to = level <= 3 ? FP_LOG_ERROR : level <= 5 ? FP_LOG_WARN : FP_LOG_DEBUG;
+    bool noise = strcmp(facility, "CONFWARN") == 0; /* a property of the other kind of client */
+    enum fp_log_level to = level <= 3             ? FP_LOG_ERROR
+                           : level <= 5 && !noise ? FP_LOG_WARN
+                                                  : FP_LOG_DEBUG;
     fp_log(to, "kafka_client", "%s: %s", facility, text);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What was found, as lines for a person or as one JSON object.
  *
- * Ids of responses are the producers' own text, so everything told is escaped in both forms. A check
- * that could not be made is not among the lines: a note says why, and nobody reads it as passed. */
+ * Ids of responses are the producers' own text, so everything told is escaped in both forms. A
+ * check that could not be made is not among the lines: a note says why. */
 #include "daemon/verify_report.h"
 
 #include <inttypes.h>

@@ -67,11 +67,11 @@ static inline bool nist_read(struct nist_set *set, const char *folder, const cha
     memset(set, 0, sizeof *set);
     int first = 0, last = 0, number = 0;
     while (fgets(line, sizeof line, file)) {
-        const char *range = strstr(line, "Data              (lines ");
-        if (range && sscanf(range, "Data              (lines %d to %d)", &first, &last) != 2)
-            first = 0;
+        const char *range = strstr(line, "Data");
         number++;
-        if (!range && (first == 0 || number <= last))
+        if (first == 0 && range && sscanf(range, "Data (lines %d to %d)", &first, &last) == 2)
+            continue;
+        if (first == 0 || number <= last)
             nist_line(set, line, first > 0 && number >= first);
     }
     fclose(file);
