@@ -110,6 +110,7 @@ void fp_batch_reset(struct fp_batch *batch)
     fp_delta_reset(&batch->sketch);
     fp_delta_reset(&batch->coverage);
     memset(batch->months, 0, sizeof batch->months);
+    batch->month_from_us = batch->month_to_us = 0;
     batch->chunk = batch->chunks;
     if (batch->chunk)
         batch->chunk->used = 0;
@@ -168,15 +169,23 @@ bool fp_batch_has_room(const struct fp_batch *batch, int64_t messages_max, size_
 
 /* ---- adding ---------------------------------------------------------------------------------- */
 
+/* The UTC month of a time, as months since 1970-01 and its bounds; most calls ask for the last one. */
 void fp_batch_need_month(struct fp_batch *batch, int64_t time_us)
 {
+    if (time_us >= batch->month_from_us && time_us < batch->month_to_us)
+        return;
     time_t seconds = (time_t)(time_us / 1000000);
     struct tm tm;
     if (gmtime_r(&seconds, &tm) == NULL)
         return;
     int month = (tm.tm_year - 70) * 12 + tm.tm_mon;
-    if (month >= 0 && month < (int)sizeof batch->months * 8)
-        batch->months[month / 64] |= UINT64_C(1) << (month % 64);
+    if (month < 0 || month >= (int)sizeof batch->months * 8)
+        return;
+    batch->months[month / 64] |= UINT64_C(1) << (month % 64);
+    struct tm first = {.tm_year = tm.tm_year, .tm_mon = tm.tm_mon, .tm_mday = 1};
+    struct tm next = {.tm_year = tm.tm_year, .tm_mon = tm.tm_mon + 1, .tm_mday = 1};
+    batch->month_from_us = (int64_t)timegm(&first) * 1000000;
+    batch->month_to_us = (int64_t)timegm(&next) * 1000000;
 }
 
 void fp_tally_put(struct fp_delta *delta, struct fp_key key, int64_t y, int bin, int64_t weight,

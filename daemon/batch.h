@@ -91,6 +91,7 @@ struct fp_batch {
     struct fp_rejected *rejected;
     size_t rejected_count, rejected_capacity;
     uint64_t months[25]; /* bit m: month m since 1970-01 is needed in the partitioned tables */
+    int64_t month_from_us, month_to_us; /* of the last one set */
     struct fp_chunk *chunks, *chunk;
     size_t bytes;                 /* in the arena */
     int64_t messages, started_ms; /* 0 = empty */

@@ -59,6 +59,31 @@ static enum fp_status check_model(struct fp_verify *v, struct fp_error *err)
     return status;
 }
 
+/* One partition is read at a time, as fast as it comes: more ahead than the reader's defaults, and
+ * in larger pieces. What the user gives comes later and wins. */
+static enum fp_status open_reader(struct fp_verify *v, struct fp_error *err)
+{
+    const struct fp_kafka_config *given = &v->options->kafka;
+    char ahead_kb[24];
+    snprintf(ahead_kb, sizeof ahead_kb, "%lld", (long long)v->options->prefetch_kb);
+    const struct fp_property ahead[] = {{"queued.max.messages.kbytes", ahead_kb},
+                                        {"queued.min.messages", "1000000"},
+                                        {"max.partition.fetch.bytes", "8388608"}};
+    const size_t count = sizeof ahead / sizeof *ahead;
+    struct fp_kafka_config config = *given;
+    struct fp_property *all = calloc(count + given->property_count, sizeof *all);
+    if (all == NULL)
+        return fp_fail(err, FP_FATAL, "no_memory", "verify", "out of memory");
+    memcpy(all, ahead, sizeof ahead);
+    if (given->property_count)
+        memcpy(all + count, given->properties, given->property_count * sizeof *all);
+    config.properties = all;
+    config.property_count = count + given->property_count;
+    enum fp_status status = fp_reader_open(&config, &v->reader, err);
+    free(all);
+    return status;
+}
+
 static enum fp_status open_all(struct fp_verify *v, struct fp_error *err)
 {
     const struct fp_options *o = v->options;
@@ -76,7 +101,7 @@ static enum fp_status open_all(struct fp_verify *v, struct fp_error *err)
     if (status == FP_OK)
         status = fp_pg_open(o->postgres, o->postgres_password, "flightpath/verify", CONNECT_MS,
                             &v->pg, err);
-    return status == FP_OK ? fp_reader_open(&o->kafka, &v->reader, err) : status;
+    return status == FP_OK ? open_reader(v, err) : status;
 }
 
 static void close_all(struct fp_verify *v)

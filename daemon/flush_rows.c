@@ -3,7 +3,6 @@
  */
 #include "daemon/flush_sql.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -220,12 +219,23 @@ enum fp_status fp_queue_filed(struct fp_queue *q, const struct fp_batch *batch)
 static void put_list(struct fp_pg_param *param, const int64_t *wide, const int16_t *narrow,
                      uint32_t count)
 {
-    char text[2 + FP_CONTRIBUTIONS_MAX * 21];
+    char text[2 + FP_CONTRIBUTIONS_MAX * 21], digits[21];
     size_t len = 0;
     text[len++] = '{';
-    for (uint32_t i = 0; i < count && i < FP_CONTRIBUTIONS_MAX; i++)
-        len += (size_t)snprintf(text + len, sizeof text - len, i ? ",%" PRId64 : "%" PRId64,
-                                wide ? wide[i] : (int64_t)narrow[i]);
+    for (uint32_t i = 0; i < count && i < FP_CONTRIBUTIONS_MAX; i++) {
+        int64_t value = wide ? wide[i] : (int64_t)narrow[i];
+        uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+        size_t n = 0;
+        do
+            digits[n++] = (char)('0' + left % 10);
+        while ((left /= 10) > 0);
+        if (i)
+            text[len++] = ',';
+        if (value < 0)
+            text[len++] = '-';
+        while (n > 0)
+            text[len++] = digits[--n];
+    }
     text[len++] = '}';
     fp_pg_put_bytes(param, text, len);
 }

@@ -371,6 +371,16 @@ static enum fp_status poll_some(struct fp_ingest *in, struct fp_error *err)
     return FP_OK;
 }
 
+/* Back to the stored positions; false: not now. */
+static bool go_back(struct fp_ingest *in, struct fp_error *err)
+{
+    if (connect_pg(in, err) != FP_OK)
+        return false;
+    fp_batch_reset(in->filling);
+    in->rewind = !fp_ownership_rewind(&in->ownership);
+    return !in->rewind;
+}
+
 static enum fp_status step(struct fp_ingest *in, struct fp_error *err)
 {
     fp_health_beat(in->health);
@@ -380,16 +390,12 @@ static enum fp_status step(struct fp_ingest *in, struct fp_error *err)
     if (in->rewind) {
         if (!fp_flusher_idle(in->flusher))
             return collect(in, 100, err);
-        if (connect_pg(in, err) != FP_OK) {
+        if (!go_back(in, err)) {
             fp_consumer_pause(in->consumer, true);
             in->health->paused = 1;
-            (void)poll_some(in, err);
             nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
-            return FP_OK;
+            return poll_some(in, err);
         }
-        fp_batch_reset(in->filling);
-        in->rewind = false;
-        fp_ownership_rewind(&in->ownership);
         go_on(in);
     }
     fp_ownership_retry(&in->ownership);

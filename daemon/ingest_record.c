@@ -15,6 +15,8 @@
 #include "daemon/clock.h"
 #include "daemon/log.h"
 
+#define ANCHOR_EVERY 16 /* hashing each record whole would cost more than it proves */
+
 /* ---- shares ---------------------------------------------------------------------------------- */
 
 /* This partition's share of the open batch; a model change starts a new ledger range. */
@@ -51,8 +53,10 @@ static void pass(struct fp_ingest *in, struct fp_part *part, int share,
 {
     struct fp_share *s = &in->filling->shares[share];
     part->next = s->next = record->offset + 1;
-    s->anchor_offset = record->offset;
-    s->anchor_hash = fp_anchor_hash(record);
+    if (record->offset % ANCHOR_EVERY == 0 || s->anchor_offset < s->expected) {
+        s->anchor_offset = record->offset;
+        s->anchor_hash = fp_anchor_hash(record);
+    }
     s->high = fp_consumer_high(in->consumer, part->topic, part->partition);
     if (s->high < s->next)
         s->high = s->next;
@@ -201,7 +205,8 @@ static enum fp_status take(struct fp_ingest *in, struct fp_part *part,
         in->filling->shares[share].count[FP_DUPLICATE]++;
     } else {
         struct fp_slice whom = e->type == FP_EVENT_ERASURE ? e->erase_subject : e->subject;
-        bool known = fp_subject_pseudonym(in->subject_key, whom, subject);
+        bool known = e->type != FP_EVENT_TOUCHPOINT && /* events are stored without their subject */
+                     fp_subject_pseudonym(in->subject_key, whom, subject);
         fp_batch_add(in->filling, share, record, in->fact, &names, known ? subject : NULL);
     }
     pass(in, part, share, record);

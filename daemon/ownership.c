@@ -382,19 +382,24 @@ static enum fp_status rewind_one(struct fp_ownership *o, struct fp_part *part, i
     return status;
 }
 
-void fp_ownership_rewind(struct fp_ownership *o)
+bool fp_ownership_rewind(struct fp_ownership *o)
 {
     struct fp_partition *starts = calloc((size_t)o->count + 1, sizeof *starts);
     size_t started = 0;
+    enum fp_status status = FP_OK;
     if (starts == NULL)
         abort();
-    for (int i = 0; i < o->count; i++) {
+    for (int i = 0; i < o->count && status != FP_RETRY; i++) {
         struct fp_part *part = &o->parts[i];
         struct fp_error err;
         int64_t start = 0;
         if (part->state != FP_PART_LIVE && part->state != FP_PART_LOADING)
             continue;
-        if (rewind_one(o, part, &start, &err) != FP_OK) {
+        status = rewind_one(o, part, &start, &err);
+        if (status == FP_RETRY) {
+            fp_log(FP_LOG_WARN, "rewind_retry", "%s/%d: %s: %s", part->topic, part->partition,
+                   err.code, err.what);
+        } else if (status != FP_OK) {
             fp_log(FP_LOG_WARN, "partition_fenced", "%s/%d: %s", part->topic, part->partition,
                    err.what);
             part->fenced_ms = fp_now_ms();
@@ -403,8 +408,10 @@ void fp_ownership_rewind(struct fp_ownership *o)
             starts[started++] = (struct fp_partition){part->topic, part->partition, start};
         }
     }
-    assign(o, starts, started);
+    if (status != FP_RETRY)
+        assign(o, starts, started);
     free(starts);
+    return status != FP_RETRY;
 }
 
 void fp_ownership_retry(struct fp_ownership *o)

@@ -63,7 +63,7 @@ void fp_ownership_claim(struct fp_ownership *o, const struct fp_partition *parti
                         int deadline_ms);
 /* After a dropped batch: back to the stored positions where the epoch is still ours, else FENCED.
  */
-void fp_ownership_rewind(struct fp_ownership *o);
+bool fp_ownership_rewind(struct fp_ownership *o);
 /* Claims FENCED partitions again that have waited long enough. */
 void fp_ownership_retry(struct fp_ownership *o);
 void fp_ownership_drop(struct fp_ownership *o, const char *topic, int32_t partition);

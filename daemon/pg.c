@@ -28,6 +28,7 @@ struct fp_pg {
     bool in_flight; /* pipeline mode, transaction open or about to be */
     int queued;     /* statements of the caller since the last run */
     bool begin_queued;
+    bool read_only;       /* it said so: another server may be the primary now */
     bool durability_lost; /* the server warned that a commit did not reach its standby */
 };
 
@@ -197,9 +198,10 @@ static enum fp_status classify(const char *state)
     return FP_FATAL;
 }
 
-static enum fp_status result_error(const PGresult *res, struct fp_error *err)
+static enum fp_status result_error(struct fp_pg *pg, const PGresult *res, struct fp_error *err)
 {
     const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+    pg->read_only |= state && strcmp(state, "25006") == 0;
     const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
     const char *detail = PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL);
     if (state == NULL) /* made by libpq itself: the connection broke */
@@ -311,7 +313,7 @@ void fp_pg_close(struct fp_pg *pg)
 
 bool fp_pg_alive(const struct fp_pg *pg)
 {
-    return pg && pg->conn && PQstatus(pg->conn) == CONNECTION_OK;
+    return pg && pg->conn && !pg->read_only && PQstatus(pg->conn) == CONNECTION_OK;
 }
 
 /* ---- results --------------------------------------------------------------------------------- */
@@ -419,7 +421,7 @@ static enum fp_status collect(struct fp_pg *pg, int64_t deadline, struct fp_pg_r
         if (res == NULL)
             break;
         if (!is_success(res) && status == FP_OK)
-            status = result_error(res, err);
+            status = result_error(pg, res, err);
         PQclear(last);
         last = res;
     }
@@ -594,7 +596,7 @@ static bool drain(struct fp_pg *pg, int total, bool commit, int64_t deadline, st
                 continue;
             }
         } else if (s != PGRES_PIPELINE_ABORTED && *status == FP_OK) {
-            *status = result_error(res, err);
+            *status = result_error(pg, res, err);
         }
         PQclear(res);
     }

@@ -21,6 +21,7 @@ struct fp_pg;
 enum fp_status fp_pg_open(const char *conninfo, const char *password, const char *application,
                           int deadline_ms, struct fp_pg **pg, struct fp_error *err) FP_MUST_CHECK;
 void fp_pg_close(struct fp_pg *pg);
+/* false also once the server refused to write: whoever reconnects may find the new primary. */
 bool fp_pg_alive(const struct fp_pg *pg);
 
 /* ---- binary parameters ------------------------------------------------------------------------

@@ -345,19 +345,20 @@ def position(stand):
 
 
 def stands_still(stand, daemon, end):
-    """The partition does not pass this offset, and says why: it asks again now and then, and does
-    not spin. The other partition goes on. The reason is returned."""
+    """The partition does not pass this offset, and says why; whether it halts or asks again now and
+    then, it does not spin, and the other partition goes on. The reason is returned."""
     def errors():
         return daemon.metrics()["flightpath_kafka_errors_total"]
 
-    wait_for(lambda: errors() >= 2, "the batch is asked for again")
+    wait_for(lambda: errors() >= 1, "the batch is found to be bad")
     used, since, before = cpu_seconds(daemon.process), time.monotonic(), errors()
     stand.send(text(touchpoint("other", "other")), stand.topics.touchpoints, timestamp_ms=RECORD_MS)
     stand.flush()
-    wait_for(lambda: stand.ledger(stand.topics.touchpoints)["applied"] == 1, "the other goes on")
+    wait_for(lambda: stand.ledger(stand.topics.touchpoints)["applied"] == 1, "the other goes on",
+             10)
     time.sleep(3)
     passed = time.monotonic() - since
-    assert 1 <= errors() - before < 5 * passed
+    assert errors() - before < 5 * passed
     assert cpu_seconds(daemon.process) - used < passed / 2
     assert position(stand) <= end, "it must not pass what it could not read"
     return daemon.events("kafka_error")[-1]["msg"]
@@ -390,7 +391,8 @@ def test_b34_corrupted_batch(make, producer, dedup_window):
     overwrite(path, at, flipped(data))
     with stand.running(dedup_window=dedup_window) as daemon:
         assert "CRC" in stands_still(stand, daemon, 5)
-        overwrite(path, at, data)
+    overwrite(path, at, data)
+    with stand.running(dedup_window=dedup_window):
         stand.caught_up()
     assert len(stand.responses()) == 15
     assert stand.ledger(stand.topics.responses)["applied"] == 15
@@ -437,7 +439,8 @@ def test_b34_codec_nobody_knows(make, producer, codec):
     overwrite(path, at, with_codec(data, codec))
     with stand.running() as daemon:
         assert f"codec 0x{codec}" in stands_still(stand, daemon, 5)
-        overwrite(path, at, data)
+    overwrite(path, at, data)
+    with stand.running():
         stand.caught_up()
     assert len(stand.responses()) == 15
 

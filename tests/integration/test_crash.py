@@ -91,7 +91,7 @@ def test_kill_at_every_point(pipeline, daemon, faults_bin, wait_for, nth):
 @pytest.mark.parametrize("point", ["after_lookup", "before_commit_send"])
 def test_a_stopped_replica_wakes_up_as_a_zombie(pipeline, daemon, faults_bin, wait_for, point):
     """SIGSTOP in the middle of a transaction; another replica takes over; SIGCONT changes nothing."""
-    options = {"batch_messages": 200, "flush_ms": 20, "flush_deadline_ms": 2000,
+    options = {"batch_messages": 50, "flush_ms": 20, "flush_deadline_ms": 2000,
                "kafka.session.timeout.ms": 6000}
     pipeline.generate(1500, seed=35)
     zombie = daemon(binary=faults_bin, env={"FLIGHTPATH_FAULT": f"{point}:3:stop"}, **options)

@@ -9,6 +9,7 @@ import json
 import shutil
 from types import SimpleNamespace
 
+import confluent_kafka
 import psycopg
 import pytest
 from support import program
@@ -94,7 +95,7 @@ def base(kafka, postgres, model, tmp_path_factory):
     topics, database = Topics(kafka, 2), postgres.create()
     program.run("migrate", postgres=database.conninfo, check=True)
     line = Pipeline(kafka, topics, database, model, folder)
-    line.generate(12_000, seed=31, bad_share=0.03).send()
+    line.generate(8_000, seed=31, bad_share=0.03).send()
     for partition, body in awkward():
         kafka.send(topics.responses, json.dumps(body), key="k", partition=partition)
     kafka.flush()
@@ -371,6 +372,33 @@ def test_retention_leaves_what_can_be_compared(pipeline, daemon, kafka, topics, 
     assert {"reject", "response_days"} <= found
 
 
+def test_a_gap_and_a_replaced_log(pipeline, daemon, kafka, topics, database, base, subject_key,
+                                  wait_for):
+    """What was passed is named, what came after it is compared."""
+    pipeline.generate(4000, seed=35).send(2000)
+    assert daemon(until_caught_up=True).wait(60) == 0
+    pipeline.send(1000)
+    for part in (0, 1):  # these are gone before anybody read them
+        kafka.delete_records(topics.touchpoints, part, kafka.ends(topics.touchpoints)[part][1])
+    kafka.delete_topic(topics.responses)
+    wait_for(lambda: topics.responses not in kafka.admin.list_topics(timeout=10).topics, "it is off")
+    kafka.create_topic(topics.responses, 2)
+    pipeline.send()
+    assert daemon(until_caught_up=True, on_offset_lost="skip").wait(60) == 0
+    report = verify(base, database, subject_key_file=subject_key)
+    assert report["agrees"], json.dumps(report, indent=1)
+    told = " ".join(report["not_compared"])
+    for word in ("data gap", "the log was replaced", "(incarnation 2)", "retention"):
+        assert word in told, told
+    done = checks(report)
+    assert done["ledger"]["compared"] == 2, "the ranges of the new log"
+    assert done["response"]["compared"] and done["response_days"]["compared"]
+    with database.connect() as connection:
+        assert connection.execute("UPDATE flightpath.ledger SET applied = applied + 1, consumed ="
+                                  " consumed + 1 WHERE incarnation = 2").rowcount == 2
+    assert blamed(verify(base, database, subject_key_file=subject_key)) == {"ledger"}
+
+
 def test_a_topic_that_is_gone(copy, base):
     copy.alter("UPDATE flightpath.ingest_position SET topic = 'no-such-topic'"
                f" WHERE topic = '{base.topics.touchpoints}'",
@@ -380,6 +408,21 @@ def test_a_topic_that_is_gone(copy, base):
     assert report["agrees"], json.dumps(report, indent=1)
     assert "no such partition" in " ".join(report["not_compared"])
     assert not checks(report)["tally_day"]["done"]
+
+
+def test_what_is_beyond_retention_is_not_asked_for(copy):
+    """The months that retention has dropped are not missed (as if they had passed by now)."""
+    copy.alter("UPDATE flightpath.programme SET responses_days = -70, tallies_days = -70,"
+               " rejects_days = -70",
+               "DELETE FROM flightpath.response", "DELETE FROM flightpath.tally_hour",
+               "DELETE FROM flightpath.tally_day", "DELETE FROM flightpath.sketch_day",
+               "DELETE FROM flightpath.coverage_day", "DELETE FROM flightpath.reject")
+    report = copy.verify()
+    assert report["agrees"], json.dumps(report, indent=1)
+    assert (report["cells"], report["responses"], report["rejects"]) == (0, 0, 0)
+    told = " ".join(report["not_compared"])
+    assert "cells beyond their retention" in told and "responses beyond their retention" in told
+    assert checks(report)["ledger"]["compared"] and checks(report)["tombstone"]["compared"]
 
 
 # ---- beside a daemon, under several models -------------------------------------------------------
@@ -419,6 +462,41 @@ def test_every_range_is_held_against_its_own_model(pipeline, daemon, database, b
     report = verify(base, database, subject_key_file=subject_key, model=other)
     assert report["agrees"], json.dumps(report, indent=1)
     assert "not the one installed last" in " ".join(report["not_compared"])
+
+
+def test_a_daemon_without_a_key_rejects_erasures(pipeline, daemon, kafka, topics, database, base):
+    bodies = [response("kept", 4, subject="c-9"), erasure("e-9", "c-9")]
+    for body in bodies:
+        kafka.send(topics.responses, json.dumps(body), partition=0)
+    kafka.flush()
+    assert daemon(until_caught_up=True, subject_key_file=None).wait(60) == 0
+    assert pipeline.counts()["rejected"] == 1
+    report = verify(base, database, subject_key_file=None)
+    assert report["agrees"] and report["responses"] == report["rejects"] == 1, report
+    with database.connect() as connection:
+        connection.execute("DELETE FROM flightpath.reject")
+    # then the log says that the erasure was heard
+    report = verify(base, database, subject_key_file=None)
+    assert {"response", "tombstone", "ledger"} <= blamed(report)
+
+
+def test_transactions_of_the_producer(pipeline, daemon, kafka, topics, database, base):
+    """Aborted records and control records take offsets and count for nothing."""
+    producer = confluent_kafka.Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0,
+                                         "transactional.id": topics.responses})
+    producer.init_transactions(30)
+    for number, end in enumerate([producer.commit_transaction, producer.abort_transaction] * 2):
+        producer.begin_transaction()
+        for n in range(10):
+            body = response(f"r-{number}-{n}", n)
+            producer.produce(topics.responses, json.dumps(body), partition=0)
+        producer.flush(30)
+        end(30)
+    assert daemon(until_caught_up=True).wait(60) == 0
+    report = verify(base, database, subject_key_file=None)
+    assert report["agrees"], json.dumps(report, indent=1)
+    assert report["messages"] == report["responses"] == 20
+    assert pipeline.positions()[topics.responses, 0] == 44
 
 
 def test_the_window_of_repetitions_is_the_daemons(pipeline, daemon, kafka, topics, database, base,
