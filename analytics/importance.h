@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* How much of R² each driver carries, from correlations alone. All matrices: (p + 1)² doubles by rows,
- * drivers then the outcome, 1 on the diagonal, no aliased driver (cx_fit_correlations gives this).
+/* How much of R² each driver carries, from correlations alone. All matrices: (p + 1)² doubles by
+ * rows, drivers then the outcome, 1 on the diagonal, no aliased driver (cx_fit_correlations gives
+ * this).
  *
  * Johnson's relative weights (2000; equal to Genizi 1993): R_xx = QLQ', r = R_xy,
  *   Λ = QL^½Q', b = QL^-½Q'r, w_j = Σ_k Λ_jk² b_k².  Sum = R². Digits against references ≥ 12.
@@ -51,9 +52,9 @@ enum cx_importance_flag {
 struct cx_importance_check {
     double n; /* effective */
     int drivers;
-    double coef, coef_p, r;         /* of the driver */
-    double vif, weight, low, high;  /* weight's interval; NAN = none */
-    double sd, range;               /* its spread and the width of its scale; range ≤ 0 = open */
+    double coef, coef_p, r;        /* of the driver */
+    double vif, weight, low, high; /* weight's interval; NAN = none */
+    double sd, range;              /* its spread and the width of its scale; range ≤ 0 = open */
 };
 /* Sign conflict: both are more than noise (|r| > 1.96/√n, coef_p < 0.05) and differ in sign. Low
  * variance: sd < 5 % of the range. */

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* LMG shares: exact in O(2^p), or from sampled orders.
  *
- * Problem: the definition averages over p! orders. Way: the gain of driver i depends only on the set
- * before it, so sums of R² over subsets by size are enough. A depth-first walk decides driver after
- * driver; a node holds the Schur complement of the drivers still to come and the outcome, given those
- * taken. Leaving out costs nothing (the next driver's rows of the same matrix), taking in costs one
- * rank-one step: Σ_k 2^k (p−k)² ≈ 6·2^p in all, and no table of 2^p entries. A walk returns
- * T[s] = Σ R² over the subsets of its part with s taken there; from these
- *   LMG_i = (1/p) Σ_m (B_i[m+1] − (T[m] − B_i[m]))/C(p−1, m),
- * B_i[m] = Σ R² over the subsets of size m that hold i.
+ * Problem: the definition averages over p! orders. Way: the gain of driver i depends only on the
+ * set before it, so sums of R² over subsets by size are enough. A depth-first walk decides driver
+ * after driver; a node holds the Schur complement of the drivers still to come and the outcome,
+ * given those taken. Leaving out costs nothing (the next driver's rows of the same matrix), taking
+ * in costs one rank-one step: Σ_k 2^k (p−k)² ≈ 6·2^p in all, and no table of 2^p entries. A walk
+ * returns T[s] = Σ R² over the subsets of its part with s taken there; from these LMG_i = (1/p) Σ_m
+ * (B_i[m+1] − (T[m] − B_i[m]))/C(p−1, m), B_i[m] = Σ R² over the subsets of size m that hold i.
  * Hazard: depth of recursion is p, at most 25. */
 #include "analytics/importance.h"
 
@@ -131,7 +130,8 @@ size_t cx_lmg_sample_work(int p)
     return (size_t)(p + 1) * (size_t)(p + 1) + 4 * (size_t)(p + 1);
 }
 
-/* Adds half the gain of each driver in this order: one Cholesky with the outcome as the last row. */
+/* Adds half the gain of each driver in this order: one Cholesky with the outcome as the last row.
+ */
 static void gains(const struct tries *t)
 {
     int p = t->p, size = p + 1;
@@ -154,7 +154,8 @@ static void gains(const struct tries *t)
     }
 }
 
-/* An order and its reverse: what comes early in one is late in the other, so their mean varies less. */
+/* An order and its reverse: what comes early in one is late in the other, so their mean varies
+ * less. */
 static void try_pair(const struct tries *t, struct cx_random *random, int pair)
 {
     int p = t->p;
@@ -200,15 +201,17 @@ bool cx_lmg_sampled(int p, const double *r, double *share, struct cx_lmg_sample 
     size_t size = (size_t)(p + 1), needed = cx_lmg_sample_work(p);
     for (size_t i = 0; i < needed; i++)
         work[i] = 0;
-    struct tries t = {p,    r,    work, work + size * size, work + size * size + size,
-                      work + size * size + 2 * size, order};
+    struct tries t = {
+        p,    r, work, work + size * size, work + size * size + size, work + size * size + 2 * size,
+        order};
     for (int i = 0; i < p; i++)
         order[i] = i;
     struct cx_random random = cx_random_seed(sample->seed, 0x6c6d67);
     sample->pairs = 0;
     while (sample->pairs < most) {
         try_pair(&t, &random, ++sample->pairs);
-        if (sample->pairs % PAIRS_BETWEEN_LOOKS == 0 && worst_error(&t, sample->pairs, &r2) < target * r2)
+        if (sample->pairs % PAIRS_BETWEEN_LOOKS == 0 &&
+            worst_error(&t, sample->pairs, &r2) < target * r2)
             break;
     }
     sample->se_max = sample->pairs > 1 ? worst_error(&t, sample->pairs, &r2) : INFINITY;

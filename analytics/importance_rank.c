@@ -271,15 +271,16 @@ static void summarise(const struct draw *d, int draws, struct cx_rank *rank)
     }
 }
 
-bool cx_rank(int p, const double *theta, const double *v, uint64_t seed, int draws,
-             struct cx_rank *rank, double *work)
+bool cx_rank(struct cx_rank *rank, const struct cx_rank_question *question, double *work)
 {
+    int p = question->drivers, draws = question->draws > 0 ? question->draws : DRAWS;
+    *rank = (struct cx_rank){0};
     if (p < 1 || p > CX_RANK_DRIVERS_MAX)
         return false;
     for (int i = 0; i < p; i++)
-        if (!isfinite(theta[i]))
+        if (!isfinite(question->theta[i]))
             return false;
-    struct draw d = {.p = p, .theta = theta, .v = v, .matrix = work};
+    struct draw d = {.p = p, .theta = question->theta, .v = question->v, .matrix = work};
     d.inverse = work + p * p;
     d.rank_count = d.inverse + p * p;
     d.pull = d.rank_count + p * p;
@@ -291,8 +292,7 @@ bool cx_rank(int p, const double *theta, const double *v, uint64_t seed, int dra
         return false;
     for (int i = 0; i < p * p; i++)
         d.rank_count[i] = 0;
-    draws = draws > 0 ? draws : DRAWS;
-    struct cx_random random = cx_random_seed(seed, 0x72616e6b);
+    struct cx_random random = cx_random_seed(question->seed, 0x72616e6b);
     for (int i = 0; i < draws; i++) {
         double at = cx_random_unit(&random) * cumulative[GRID - 1];
         int k = 0;

@@ -31,10 +31,16 @@ struct cx_rank {
         high[CX_RANK_DRIVERS_MAX]; /* 90 % range of the rank, 1 = strongest */
 };
 
-/* draws ≤ 0 = 4000. False: v is not positive definite or θ not finite. */
+struct cx_rank_question {
+    int drivers;         /* p */
+    const double *theta; /* p */
+    const double *v;     /* p², scaled */
+    uint64_t seed;       /* e.g. hash of segment and window */
+    int draws;           /* ≤ 0 = 4000 */
+};
+/* False: v is not positive definite or θ not finite. */
 size_t cx_rank_work(int p);
-bool cx_rank(int p, const double *theta, const double *v, uint64_t seed, int draws,
-             struct cx_rank *rank, double *work);
+bool cx_rank(struct cx_rank *rank, const struct cx_rank_question *question, double *work);
 
 enum cx_key { CX_KEY_NO, CX_KEY_LIKELY, CX_KEY_YES };
 

@@ -193,8 +193,8 @@ void cx_moments_select(cx_wide *into, const cx_wide *from, int q, const int *kee
     cx_wide *to = &into[CX_MOMENTS_WEIGHT];
     for (int i = 0; i <= kept; i++)
         for (int j = i; j <= kept; j++)
-            *to++ = from[cx_moments_at(q, i == 0 ? 0 : keep[i - 1] + 1,
-                                       j == 0 ? 0 : keep[j - 1] + 1)];
+            *to++ =
+                from[cx_moments_at(q, i == 0 ? 0 : keep[i - 1] + 1, j == 0 ? 0 : keep[j - 1] + 1)];
 }
 
 bool cx_moments_narrow(int64_t *stored, const cx_wide *cell, size_t cells)

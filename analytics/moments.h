@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Exact cross-products of q integer columns, the state behind a driver model: integers that add.
  * A block is an array of cx_moments_cells(q) cells:
- *   cell[0] = n, rows;  cell[1] = Σw²;  then Σ w·z_i·z_j for 0 ≤ i ≤ j ≤ q with z_0 = 1, row by row,
- * so cell[2] = Σw. All zero = empty. Cells are 128 bits wide; the stored form is 64 bits.
+ *   cell[0] = n, rows;  cell[1] = Σw²;  then Σ w·z_i·z_j for 0 ≤ i ≤ j ≤ q with z_0 = 1, row by
+ * row, so cell[2] = Σw. All zero = empty. Cells are 128 bits wide; the stored form is 64 bits.
  * Merging is adding cells, so a state is the same to the bit in any order and any sharding, and
  * what was added can be taken away again.
  * Memory: the caller's. Errors: false when a cell would overflow; the block is then unchanged.

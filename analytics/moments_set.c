@@ -130,7 +130,8 @@ static bool add_part(cx_wide *cell, uint64_t columns, const struct cx_pattern *f
     cx_wide *to = &cell[CX_MOMENTS_WEIGHT];
     for (int i = 0; i <= kept; i++)
         for (int j = i; j <= kept && fits; j++, to++) {
-            size_t at = cx_moments_at(q, i == 0 ? 0 : keep[i - 1] + 1, j == 0 ? 0 : keep[j - 1] + 1);
+            size_t at =
+                cx_moments_at(q, i == 0 ? 0 : keep[i - 1] + 1, j == 0 ? 0 : keep[j - 1] + 1);
             fits = !__builtin_add_overflow(*to, from->cell[at], to);
         }
     return fits;
@@ -189,8 +190,8 @@ static int rank_of(const struct cx_set *set, int start, cx_wide mine)
     return ahead;
 }
 
-/* The kept pattern inside `observed` with most answers; of equals the one of the smallest mask (rows
- * would not do: they grow while folding). */
+/* The kept pattern inside `observed` with most answers; of equals the one of the smallest mask
+ * (rows would not do: they grow while folding). */
 static struct cx_pattern *refuge(const struct cx_set *kept, uint64_t observed)
 {
     int best = -1;

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Cross-products by pattern of missing answers: one block (moments.h) of the columns that were
- * answered for every pair (answered, "does not apply"). What is in neither mask was skipped. Keeping
- * the two apart costs patterns, not precision: estimation sees only who answered, `cx_set_counts`
- * reports them apart.
- * Memory: the caller's, carved by cx_set_init. Threads: none; caller serialises.
- * Errors: a status; on failure the set is unchanged. */
+ * answered for every pair (answered, "does not apply"). What is in neither mask was skipped.
+ * Keeping the two apart costs patterns, not precision: estimation sees only who answered,
+ * `cx_set_counts` reports them apart. Memory: the caller's, carved by cx_set_init. Threads: none;
+ * caller serialises. Errors: a status; on failure the set is unchanged. */
 #ifndef CX_MOMENTS_SET_H
 #define CX_MOMENTS_SET_H
 
@@ -30,7 +29,8 @@ struct cx_set {
     size_t used, size;
 };
 
-/* patterns: room for `capacity`; cells: room for `size` (cx_moments_cells(columns) each is enough). */
+/* patterns: room for `capacity`; cells: room for `size` (cx_moments_cells(columns) each is enough).
+ */
 void cx_set_init(struct cx_set *set, int columns, struct cx_pattern *patterns, int capacity);
 void cx_set_give_cells(struct cx_set *set, cx_wide *cells, size_t size);
 

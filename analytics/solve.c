@@ -7,14 +7,14 @@
  *
  * Dependent drivers are found with a bound instead of a taste: the pivot of column j is
  * γ'Rγ, γ = (−weights on the earlier columns, 1), so an error of at most `noise` in each r and the
- * rounding of the elimination move it by at most (noise + k·ε)(Σ|γ|)². A pivot within that cannot be
- * told from 0: aliased. A residual of the outcome within it: a perfect fit. */
+ * rounding of the elimination move it by at most (noise + k·ε)(Σ|γ|)². A pivot within that cannot
+ * be told from 0: aliased. A residual of the outcome within it: a perfect fit. */
 #include "analytics/solve.h"
 
 #include "analytics/distribution.h"
 #include "analytics/solve_eigen.h"
 
-#define AT(matrix, i, j) ((matrix)[(i) * CX_COLUMNS_MAX + (j)])
+#define AT(matrix, i, j) ((matrix)[(i)*CX_COLUMNS_MAX + (j)])
 
 /* Row `at` of L for column c, given the rows above; returns the pivot 1 − Σ l². */
 static struct cx_dd eliminate(const struct cx_cross *cross, struct cx_fit_work *work, int at, int c)
@@ -187,10 +187,9 @@ static double condition(const struct cx_fit *fit, const struct cx_cross *cross,
 
 static void blank(struct cx_fit *fit, const struct cx_cross *cross)
 {
-    *fit = (struct cx_fit){.drivers = cross->columns - 1,
-                           .n = cross->n,
-                           .n_effective = cross->n_effective};
-    double *const lists[] = {fit->coef, fit->se,   fit->t,    fit->p,  fit->low,
+    *fit = (struct cx_fit){
+        .drivers = cross->columns - 1, .n = cross->n, .n_effective = cross->n_effective};
+    double *const lists[] = {fit->coef, fit->se,   fit->t,   fit->p, fit->low,
                              fit->high, fit->beta, fit->vif, fit->r};
     for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
         for (int i = 0; i < CX_COLUMNS_MAX; i++)

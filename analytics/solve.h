@@ -42,10 +42,11 @@ struct cx_fit {
     int drivers, kept;
     int64_t n;
     double n_effective, df;
-    bool few_df;                                   /* df < 10: show no p-values */
-    enum cx_drop_reason dropped[CX_COLUMNS_MAX];   /* per driver */
-    int alias_of[CX_COLUMNS_MAX];                  /* the one driver it repeats (|r| = 1), or −1 */
-    double coef[CX_COLUMNS_MAX], se[CX_COLUMNS_MAX]; /* [0] intercept, [1 + j] driver j; NAN = none */
+    bool few_df;                                 /* df < 10: show no p-values */
+    enum cx_drop_reason dropped[CX_COLUMNS_MAX]; /* per driver */
+    int alias_of[CX_COLUMNS_MAX];                /* the one driver it repeats (|r| = 1), or −1 */
+    double coef[CX_COLUMNS_MAX],
+        se[CX_COLUMNS_MAX]; /* [0] intercept, [1 + j] driver j; NAN = none */
     double t[CX_COLUMNS_MAX], p[CX_COLUMNS_MAX];
     double low[CX_COLUMNS_MAX], high[CX_COLUMNS_MAX];
     double beta[CX_COLUMNS_MAX], vif[CX_COLUMNS_MAX], r[CX_COLUMNS_MAX]; /* per driver */
@@ -65,12 +66,13 @@ struct cx_fit_work {
 enum cx_fit_status cx_solve(struct cx_fit *fit, const struct cx_cross *cross,
                             const struct cx_solve_options *options, struct cx_fit_work *work);
 
-/* Correlations of the kept drivers and the outcome, (kept + 1)² doubles by rows, for importance.h. */
+/* Correlations of the kept drivers and the outcome, (kept + 1)² doubles by rows, for importance.h.
+ */
 void cx_fit_correlations(const struct cx_fit *fit, const struct cx_cross *cross, double *r);
 
-/* Σ(y − b_0 − Σ b_j x_j)² over the rows of a block (drivers, outcome), from its sums alone: error out
- * of sample when the block is not what the coefficients came from. coef[0] intercept, NAN = not in
- * the model. Weighted by w. Values are fixed point / 10^decimals (NULL = 0). */
+/* Σ(y − b_0 − Σ b_j x_j)² over the rows of a block (drivers, outcome), from its sums alone: error
+ * out of sample when the block is not what the coefficients came from. coef[0] intercept, NAN = not
+ * in the model. Weighted by w. Values are fixed point / 10^decimals (NULL = 0). */
 double cx_squared_error(const cx_wide *cell, int q, const double *coef, const int *decimals);
 
 #endif

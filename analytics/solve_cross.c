@@ -27,9 +27,9 @@ static struct wide256 multiply(cx_wide a, cx_wide b)
                       two = (unsigned __int128)x1 * y0, high = (unsigned __int128)x1 * y1;
     unsigned __int128 middle = (low >> 64) + (uint64_t)one + (uint64_t)two;
     high += (one >> 64) + (two >> 64) + (middle >> 64);
-    return (struct wide256){(a < 0) == (b < 0) ? 1 : -1,
-                            {(uint64_t)low, (uint64_t)middle, (uint64_t)high,
-                             (uint64_t)(high >> 64)}};
+    return (struct wide256){
+        (a < 0) == (b < 0) ? 1 : -1,
+        {(uint64_t)low, (uint64_t)middle, (uint64_t)high, (uint64_t)(high >> 64)}};
 }
 
 static int compare(const struct wide256 *a, const struct wide256 *b)
@@ -100,7 +100,8 @@ static void scale(struct cx_cross *cross, struct cx_dd square, const int *decima
         if (!(c.hi > 0))
             cross->constant |= UINT64_C(1) << i;
         double ten = cx_dd_ten(decimals ? decimals[i] : 0);
-        cross->variance[i] = cx_dd_div(cx_dd_div(cx_dd_div(c, square), cx_dd_of(ten)), cx_dd_of(ten));
+        cross->variance[i] =
+            cx_dd_div(cx_dd_div(cx_dd_div(c, square), cx_dd_of(ten)), cx_dd_of(ten));
         root[i] = cx_dd_sqrt(c);
     }
     for (int i = 0; i < q; i++)

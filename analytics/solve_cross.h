@@ -8,7 +8,7 @@
 #include "analytics/dd.h"
 #include "analytics/moments.h"
 
-#define CX_CROSS(cross, i, j) ((cross)->r[(i) * CX_COLUMNS_MAX + (j)])
+#define CX_CROSS(cross, i, j) ((cross)->r[(i)*CX_COLUMNS_MAX + (j)])
 
 struct cx_cross {
     int columns;

@@ -169,7 +169,7 @@ bool fp_batch_has_room(const struct fp_batch *batch, int64_t messages_max, size_
 
 /* ---- adding ---------------------------------------------------------------------------------- */
 
-/* The UTC month of a time, as months since 1970-01 and its bounds; most calls ask for the last one. */
+/* Sets the bit of the UTC month of a time; most calls are for the same month as the last. */
 void fp_batch_need_month(struct fp_batch *batch, int64_t time_us)
 {
     if (time_us >= batch->month_from_us && time_us < batch->month_to_us)

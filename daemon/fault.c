@@ -44,7 +44,7 @@ static void act(const char *name, const char *action)
     if (strcmp(action, "kill") == 0)
         kill(getpid(), SIGKILL);
     else if (strcmp(action, "stop") == 0)
-        kill(getpid(), SIGSTOP);
+        raise(SIGSTOP); /* this thread stops at once, the others follow */
     else if (strcmp(action, "exit") == 0)
         _exit(99);
     else if (strncmp(action, "sleep=", 6) == 0)

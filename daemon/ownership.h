@@ -62,7 +62,7 @@ struct fp_part *fp_ownership_find(struct fp_ownership *o, const char *topic, int
 void fp_ownership_claim(struct fp_ownership *o, const struct fp_partition *partitions, size_t count,
                         int deadline_ms);
 /* After a dropped batch: back to the stored positions where the epoch is still ours, else FENCED.
- */
+ * false: PostgreSQL or Kafka could not be asked; nothing has moved, call again. */
 bool fp_ownership_rewind(struct fp_ownership *o);
 /* Claims FENCED partitions again that have waited long enough. */
 void fp_ownership_retry(struct fp_ownership *o);

@@ -308,9 +308,13 @@ static void compare_possible(struct work *w, const struct group *g)
 {
     struct fp_verify *v = w->v;
     struct fp_row_when when;
-    v->report->check[FP_CHECK_RESPONSES].compared += g->stored_count;
+    bool expired = false;
+    for (size_t i = 0; i < g->count; i++)
+        expired |= g->log[i]->time_us < v->response_floor_us;
+    v->report->check[FP_CHECK_RESPONSES].compared += (int64_t)g->stored_count;
     if (g->stored_count == 0) {
-        if (w->forget_count == 0)
+        w->expired += expired;
+        if (w->forget_count == 0 && !expired)
             differ_presence(v, g->log[0], "it stands", "not there");
         return;
     }

@@ -15,7 +15,8 @@
 enum { NIST_ROWS = 100, NIST_COLUMNS = 11, NIST_TEXT = 32 };
 
 struct nist_set {
-    int rows, raw, powers, columns; /* raw drivers in the file; powers of the one; drivers + outcome */
+    int rows, raw, powers,
+        columns; /* raw drivers in the file; powers of the one; drivers + outcome */
     bool intercept;
     char text[NIST_ROWS][8][NIST_TEXT]; /* as written: outcome, then raw drivers */
     double coef[12], se[12], r2;        /* certified; [0] is the intercept, if any */
@@ -44,7 +45,8 @@ static inline void nist_line(struct nist_set *set, char *line, bool data)
         set->rows += field > 1 && set->rows + 1 < NIST_ROWS;
     } else if (word && word[0] == 'B' && word[1] >= '0' && word[1] <= '9') {
         int at = atoi(word + 1);
-        char *estimate = strtok_r(NULL, " \t\r\n", &save), *spread = strtok_r(NULL, " \t\r\n", &save);
+        char *estimate = strtok_r(NULL, " \t\r\n", &save),
+             *spread = strtok_r(NULL, " \t\r\n", &save);
         if (!estimate || !spread || at > 10)
             return;
         set->coef[at] = strtod(estimate, NULL);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the benchmarks stand on: a broker and a cluster of their own, and what things cost in CPU."""
+"""What the benchmarks stand on: a broker and a cluster of their own, and what things cost."""
 
 import atexit
 import json
@@ -82,16 +82,25 @@ def run(words, log=None):
     return Cost(used.ru_utime + used.ru_stime, time.monotonic() - start, used.ru_maxrss / 1024, out)
 
 
+def ticks(pid, first, last):
+    """Fields of /proc/PID/stat: 14 and 15 its own CPU, 16 and 17 that of the children it reaped."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(int(f) for f in fields[first - 3:last - 2])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
 def tree_cpu_s(pid):
-    """CPU seconds of a process, its children that live, and all that it has reaped."""
-    def of(one):
-        try:
-            fields = pathlib.Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-            return sum(int(f) for f in fields[11:15])
-        except (FileNotFoundError, ProcessLookupError):
-            return 0
-    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return (of(pid) + sum(of(child) for child in children)) / TICKS
+    """CPU seconds of a process, its children that live, and all that it has reaped. A child that
+    ends while we read would be missed or counted twice: then we read again."""
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+    while True:
+        before = children.read_text(), ticks(pid, 16, 17)
+        total = ticks(pid, 14, 17) + sum(ticks(child, 14, 17) for child in before[0].split())
+        if before == (children.read_text(), ticks(pid, 16, 17)):
+            return total / TICKS
+        time.sleep(0.01)
 
 
 class Meter:

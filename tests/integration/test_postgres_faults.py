@@ -3,10 +3,8 @@
 import os
 import random
 import signal
-import threading
 import time
 
-import psycopg
 import pytest
 
 OPTIONS = {"batch_messages": 100, "flush_ms": 20, "kafka.session.timeout.ms": 6000}
@@ -39,16 +37,16 @@ def fine(pipeline, *daemons):
 
 @pytest.mark.parametrize("function", ["pg_terminate_backend", "pg_cancel_backend"])
 def test_backends_are_ended_at_random(pipeline, start, control, function):
-    pipeline.generate(3000, seed=51, bad_share=0.02)
+    pipeline.generate(6000, seed=51, bad_share=0.02)
     one = start().ready()
     moments, hits = random.Random(51), 0
-    for _ in range(40):
-        pipeline.send(70)
-        time.sleep(moments.uniform(0, 0.08))
+    while hits < 15 and pipeline.stream.sent < 5500:
+        pipeline.send(40)
+        time.sleep(moments.uniform(0, 0.06))
         hits += control.execute(
             f"SELECT count(*) FILTER (WHERE {function}(pid)) FROM pg_stat_activity"
-            f" WHERE {OURS} AND (state <> 'idle' OR random() < 0.3)").fetchone()[0]
-    assert hits > 20, "it really happened"
+            f" WHERE {OURS} AND (state <> 'idle' OR random() < 0.4)").fetchone()[0]
+    assert hits >= 15, "it really happened"
     metrics = one.metrics()
     assert metrics["flightpath_flush_retries_total"] > 0
     fine(pipeline, one)
@@ -112,7 +110,7 @@ def test_read_only_for_a_while(pipeline, start, control, wait_for):
     control.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {OURS}")
     pipeline.send(500)
     wait_for(lambda: one.get("/readyz")[0] == 503, "not ready", 20)
-    wait_for(lambda: any("25006" in e["msg"] for e in one.events("flush_retry")), "it says why", 20)
+    wait_for(lambda: "25006: cannot execute" in one.text(), "it says why", 20)
     assert pipeline.counts()["consumed"] == 300
     control.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = off')
     pipeline.caught_up(20)
@@ -141,9 +139,8 @@ def writer(database, pg):
     role = f"w_{database.name}"
     pg.execute(f'CREATE ROLE "{role}" LOGIN IN ROLE flightpath_writer')
     yield role
-    with database.cluster.create().connect() as other:
-        pg.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (role,))
-        other.execute(f'DROP ROLE "{role}"')
+    pg.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (role,))
+    pg.execute(f'DROP ROLE "{role}"')
 
 
 def test_no_connection_is_left(pipeline, start, control, writer, wait_for):

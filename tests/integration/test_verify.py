@@ -173,8 +173,8 @@ def test_a_run_of_everything_is_clean(base):
     stored = base.line.query("SELECT count(*) FROM flightpath.response")[0][0]
     assert done["response"]["compared"] == stored == report["responses"]
     rejects = dict(base.line.query("SELECT reason, count(*) FROM flightpath.reject GROUP BY 1"))
-    assert done["reject"]["compared"] == sum(rejects.values())
-    # of `torn` only the daemon knows which came first: both outcomes are right
+    # of `torn` only the daemon knows which came first: it may have rejected the one or the other
+    assert sum(rejects.values()) - done["reject"]["compared"] in (0, 1)
     assert rejects["submitted_at_changed"] >= 1
     assert [n for n in report["not_compared"] if "the order of" in n]
     counts = base.line.counts()
@@ -309,18 +309,35 @@ ALTERED = {
 }
 
 
-@pytest.mark.parametrize("what", ALTERED)
-def test_what_is_altered_is_found_and_named(copy, what):
-    *statements, guilty, key = ALTERED[what]
-    copy.alter(*statements)
+def rounds():
+    """Alterations that different checks must find are made together."""
+    left, made = dict(ALTERED), []
+    while left:
+        taken, names = set(), []
+        for name, (*_, guilty, _key) in left.items():
+            if not guilty & taken:
+                taken |= guilty
+                names.append(name)
+        for name in names:
+            del left[name]
+        made.append(names)
+    return made
+
+
+@pytest.mark.parametrize("names", rounds(), ids=", ".join)
+def test_what_is_altered_is_found_and_named(copy, names):
+    allowed = {"response_hours"}  # an item KPI may be kept by the hour too
+    for name in names:
+        copy.alter(*ALTERED[name][:-2])
+        allowed |= ALTERED[name][-2]
     report = copy.verify()
-    found = blamed(report)
-    # an item KPI may be kept by the hour too
-    assert guilty <= found <= guilty | {"response_hours"}, json.dumps(report, indent=1)
-    named = [e["key"] for name in guilty for e in checks(report)[name]["examples"]]
-    assert any(key in text for text in named), named
-    for name in guilty:
-        assert all(e["log"] != e["database"] for e in checks(report)[name]["examples"])
+    assert blamed(report) <= allowed, json.dumps(report, indent=1)
+    for name in names:
+        guilty, key = ALTERED[name][-2:]
+        assert guilty <= blamed(report), name
+        told = [e for check in guilty for e in checks(report)[check]["examples"]]
+        assert any(key in e["key"] for e in told), (name, told)
+        assert all(e["log"] != e["database"] for e in told)
 
 
 def test_differences_are_told_in_words_too(copy, base):
@@ -381,7 +398,7 @@ def test_a_gap_and_a_replaced_log(pipeline, daemon, kafka, topics, database, bas
     for part in (0, 1):  # these are gone before anybody read them
         kafka.delete_records(topics.touchpoints, part, kafka.ends(topics.touchpoints)[part][1])
     kafka.delete_topic(topics.responses)
-    wait_for(lambda: topics.responses not in kafka.admin.list_topics(timeout=10).topics, "it is off")
+    wait_for(lambda: topics.responses not in kafka.admin.list_topics(timeout=10).topics, "it went")
     kafka.create_topic(topics.responses, 2)
     pipeline.send()
     assert daemon(until_caught_up=True, on_offset_lost="skip").wait(60) == 0
@@ -411,7 +428,7 @@ def test_a_topic_that_is_gone(copy, base):
 
 
 def test_what_is_beyond_retention_is_not_asked_for(copy):
-    """The months that retention has dropped are not missed (as if they had passed by now)."""
+    """Months that retention has dropped are not missed (here as if they had passed by now)."""
     copy.alter("UPDATE flightpath.programme SET responses_days = -70, tallies_days = -70,"
                " rejects_days = -70",
                "DELETE FROM flightpath.response", "DELETE FROM flightpath.tally_hour",

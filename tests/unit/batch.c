@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What a message leaves in a batch: cells, rows, filed messages, months, counts; and that nothing in
- * it points at the message, so that memory can be used again. */
+/* What a message leaves in a batch: cells, rows, filed messages, months, counts; and that nothing
+ * in it points at the message, so that memory can be used again. */
 #include "daemon/batch.h"
 
 #include <criterion/criterion.h>
@@ -356,7 +356,8 @@ Test(batch, a_void_keeps_no_comment_and_an_erasure_no_answers)
 Test(batch, tallied_is_packed_without_loss)
 {
     const struct { int32_t series; bool hour; int bin; int16_t answer; } cases[] = {
-        {1, false, -1, 0}, {INT32_MAX, true, 10, INT16_MAX}, {7, true, 0, -1000}, {7, false, 10, -1}};
+        {1, false, -1, 0}, {INT32_MAX, true, 10, INT16_MAX}, {7, true, 0, -1000},
+        {7, false, 10, -1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t t = fp_tallied_pack(cases[i].series, cases[i].hour, cases[i].bin, cases[i].answer);
         cr_assert_eq(fp_tallied_series(t), cases[i].series);

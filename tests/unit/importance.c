@@ -32,7 +32,8 @@ Test(importance, reference_sets)
         cr_assert(cx_johnson(p, r, weight, work));
         cr_assert(cx_lmg(p, r, share, work));
         for (int j = 0; j < p; j++) {
-            cr_assert_geq(lre(weight[j], element(set.expected, "johnson_rw", j), 16), 12, "%s", names[s]);
+            cr_assert_geq(lre(weight[j], element(set.expected, "johnson_rw", j), 16), 12, "%s",
+                          names[s]);
             cr_assert_geq(lre(share[j], element(set.expected, "lmg", j), 16), 12, "%s", names[s]);
             sum_weight += weight[j];
             sum_share += share[j];
@@ -130,7 +131,8 @@ Test(importance, lmg_sampled)
     cr_assert(cx_lmg_sampled(P, r, share, &sample, work));
     double sum = 0, r2 = 0;
     for (int i = 0; i < P; i++) {
-        cr_assert_float_eq(share[i], exact[i], 4.5 * sample.se_max); /* 18 draws beyond 4.5 σ: 1e-4 */
+        cr_assert_float_eq(share[i], exact[i],
+                           4.5 * sample.se_max); /* 18 draws beyond 4.5 σ: 1e-4 */
         sum += share[i];
         r2 += exact[i];
     }
@@ -188,8 +190,17 @@ Test(importance, refusals)
 
 Test(importance, flags)
 {
-    struct cx_importance_check c = {.n = 500, .drivers = 6, .coef = .3, .coef_p = .001, .r = .4,
-                                    .vif = 2, .weight = .1, .low = .06, .high = .15, .sd = 2, .range = 10};
+    struct cx_importance_check c = {.n = 500,
+                                    .drivers = 6,
+                                    .coef = .3,
+                                    .coef_p = .001,
+                                    .r = .4,
+                                    .vif = 2,
+                                    .weight = .1,
+                                    .low = .06,
+                                    .high = .15,
+                                    .sd = 2,
+                                    .range = 10};
     cr_assert_eq(cx_importance_flags(&c), 0);
     c.r = -.2;
     cr_assert_eq(cx_importance_flags(&c), CX_FLAG_SIGN_CONFLICT);

@@ -11,6 +11,9 @@
 
 #include <criterion/criterion.h>
 
+#define ask(rank, p, theta, v, seed, draws, work) \
+    cx_rank(rank, &(struct cx_rank_question){p, theta, v, seed, draws}, work)
+
 /* One driver: θ = |r|, variance (1 − r²)²/m. The central difference is good to its step squared. */
 Test(importance_rank, covariance_of_one)
 {
@@ -95,15 +98,15 @@ Test(importance_rank, clear_and_tied)
     double v[P * P], *work = calloc(cx_rank_work(P), sizeof *work);
     struct cx_rank rank, again;
     diagonal(P, 0.0001, v);
-    cr_assert(cx_rank(P, clear, v, 7, 0, &rank, work));
+    cr_assert(ask(&rank, P, clear, v, 7, 0, work));
     cr_assert(rank.top[0][1] > .999 && rank.top[2][0] > .99 && rank.top[2][4] < .01);
     cr_assert(rank.low[1] == 1 && rank.high[1] == 1 && rank.low[3] == 2 && rank.high[3] == 2);
     cr_assert_float_eq(rank.expected[1], 1, 0.01);
-    cr_assert(cx_rank(P, clear, v, 7, 0, &again, work));
+    cr_assert(ask(&again, P, clear, v, 7, 0, work));
     cr_assert_arr_eq(&rank, &again, sizeof rank);
 
     double sum = 0;
-    cr_assert(cx_rank(P, tied, v, 7, 0, &rank, work));
+    cr_assert(ask(&rank, P, tied, v, 7, 0, work));
     for (int j = 0; j < P; j++) {
         cr_assert_float_eq(rank.top[0][j], 1.0 / P, 0.04); /* 4000 draws: σ = .006 */
         cr_assert_float_eq(rank.expected[j], 3.5, 0.2);
@@ -121,7 +124,7 @@ Test(importance_rank, less_sure_than_plain_draws)
     double v[P * P], *work = calloc(cx_rank_work(P), sizeof *work);
     struct cx_rank rank;
     diagonal(P, 0.0016, v);
-    cr_assert(cx_rank(P, theta, v, 3, DRAWS, &rank, work));
+    cr_assert(ask(&rank, P, theta, v, 3, DRAWS, work));
     struct cx_random random = cx_random_seed(3, 3);
     int plain = 0;
     for (int i = 0; i < DRAWS; i++) {
@@ -147,7 +150,7 @@ Test(importance_rank, no_effect_no_call)
         struct cx_rank rank;
         for (int j = 0; j < P; j++)
             theta[j] = fabs(0.05 * cx_random_normal(&random));
-        cr_assert(cx_rank(P, theta, v, (uint64_t)i, 1000, &rank, work));
+        cr_assert(ask(&rank, P, theta, v, (uint64_t)i, 1000, work));
         for (int j = 0; j < P; j++)
             calls += rank.top[2][j] >= 0.9;
     }
@@ -160,9 +163,9 @@ Test(importance_rank, few_drivers)
     const double theta[] = {.3, .2}, v[] = {.0001, 0, 0, .0001}, one = 0.01;
     double work[64];
     struct cx_rank rank;
-    cr_assert(cx_rank(2, theta, v, 1, 500, &rank, work));
+    cr_assert(ask(&rank, 2, theta, v, 1, 500, work));
     cr_assert(rank.top[0][0] > .99 && rank.top[1][1] == 1 && rank.top[2][1] == 1);
-    cr_assert(cx_rank(1, theta, &one, 1, 500, &rank, work));
+    cr_assert(ask(&rank, 1, theta, &one, 1, 500, work));
     cr_assert(rank.top[0][0] == 1 && rank.expected[0] == 1 && rank.high[0] == 1);
 }
 
@@ -172,9 +175,9 @@ Test(importance_rank, refusals)
                  fine[] = {1, 2};
     double work[200], v[4];
     struct cx_rank rank;
-    cr_assert_not(cx_rank(2, theta, good, 1, 10, &rank, work));
-    cr_assert_not(cx_rank(2, fine, singular, 1, 10, &rank, work));
-    cr_assert_not(cx_rank(0, fine, good, 1, 10, &rank, work));
+    cr_assert_not(ask(&rank, 2, theta, good, 1, 10, work));
+    cr_assert_not(ask(&rank, 2, fine, singular, 1, 10, work));
+    cr_assert_not(ask(&rank, 0, fine, good, 1, 10, work));
     const double r[] = {1, 1, .5, 1, 1, .5, .5, .5, 1};
     cr_assert_not(cx_weight_covariance(2, r, 100, v, work));
 }

@@ -117,7 +117,8 @@ static void wampler(int number, double coef_digits)
     cx_cross_from_moments(&cross, cell, 6, decimals, true);
     struct cx_solve_options options = {.collinear_min = 1e-24};
     enum cx_fit_status status = cx_solve(&fit, &cross, &options, &work);
-    cr_assert_eq(status, number <= 2 ? CX_FIT_PERFECT : CX_FIT_OK, "wampler %d: %d", number, status);
+    cr_assert_eq(status, number <= 2 ? CX_FIT_PERFECT : CX_FIT_OK, "wampler %d: %d", number,
+                 status);
     for (int k = 0; k < 6; k++) {
         double want = number == 2 ? pow(10, -k) : 1;
         cr_assert_geq(lre(fit.coef[k], want, 15), coef_digits, "wampler %d b%d = %.17g", number, k,

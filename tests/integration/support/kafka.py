@@ -51,10 +51,14 @@ class Broker:
         self.bootstrap = self.values["KAFKA_BOOTSTRAP"]
         # the same ports after a restart
         self.options["KAFKA_PORT"] = self.bootstrap.rsplit(":", 1)[1]
-        client = {"bootstrap.servers": self.bootstrap, "log_level": 0,
-                  "reconnect.backoff.max.ms": 500}
-        self.admin = AdminClient(client)
-        self.producer = Producer(client | {"linger.ms": 2, "enable.idempotence": True})
+        self.client = {"bootstrap.servers": self.bootstrap, "log_level": 0,
+                       "reconnect.backoff.max.ms": 500}
+        self.admin = AdminClient(self.client)
+        self.restart_producer()
+
+    def restart_producer(self):
+        """A new one knows the partitions that are there now."""
+        self.producer = Producer(self.client | {"linger.ms": 2, "enable.idempotence": True})
 
     def stop(self):
         self.admin = self.producer = None

@@ -86,7 +86,7 @@ class Pipeline:
         return {part: end - positions.get(part, 0) for part, end in self.ends().items()
                 if end > positions.get(part, 0)}
 
-    def caught_up(self, timeout=60):
+    def caught_up(self, timeout=40):
         wait_for(lambda: not self.behind(), "everything is committed", timeout, 0.1)
         return self
 
