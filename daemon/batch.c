@@ -280,7 +280,8 @@ static void add_row(struct fp_batch *b, int share, const struct fp_record *recor
     if (e->status != FP_RESPONSE_VOID)
         row->comment = keep_slice(b, e->comment);
     fill_answers(b, fact, row);
-    row->record = e->has_submitted_at && e->revision > 1 ? keep_record(b, record) : NULL;
+    bool may_move = e->has_submitted_at && (e->revision > 1 || e->status == FP_RESPONSE_VOID);
+    row->record = may_move ? keep_record(b, record) : NULL;
 }
 
 static void add_filed(struct fp_batch *b, const struct fp_fact *fact, const struct fp_names *names,

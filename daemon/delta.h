@@ -16,16 +16,17 @@ struct fp_key {
     int32_t part[5];
 };
 
-enum fp_coverage { /* columns of coverage_day */
-                   FP_COVER_EVENTS,
-                   FP_COVER_FAILED,
-                   FP_COVER_ABANDONED,
-                   FP_COVER_RECOVERED,
-                   FP_COVER_CUSTOMER,
-                   FP_COVER_EMPLOYEE,
-                   FP_COVER_INTERNAL,
-                   FP_COVER_INVITED,
-                   FP_COVERS
+/* Columns of coverage_day. */
+enum fp_coverage {
+    FP_COVER_EVENTS,
+    FP_COVER_FAILED,
+    FP_COVER_ABANDONED,
+    FP_COVER_RECOVERED,
+    FP_COVER_CUSTOMER,
+    FP_COVER_EMPLOYEE,
+    FP_COVER_INTERNAL,
+    FP_COVER_INVITED,
+    FP_COVERS
 };
 
 struct fp_cell {

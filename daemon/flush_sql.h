@@ -4,6 +4,7 @@
 #define FP_FLUSH_SQL_H
 
 #include "daemon/flush.h"
+#include "daemon/params.h"
 
 /* Each adds its statements to the open flight; FP_OK and nothing queued when there is nothing to
  * say. *queued grows by the number of statements. */
@@ -26,21 +27,10 @@ enum fp_status fp_queue_coverage(struct fp_queue *q, struct fp_delta *delta, int
 enum fp_status fp_queue_filed(struct fp_queue *q, const struct fp_batch *batch);
 enum fp_status fp_queue_responses(struct fp_queue *q, const struct fp_settlement *s);
 enum fp_status fp_queue_erasures(struct fp_queue *q, const struct fp_settlement *s);
-/* Locks and reads what the batch's rows may meet. *lookups: results 0 responses, 1 responses of
- * erased subjects, 2 tombstones, after the statements already queued. */
+/* Locks and reads what the batch's rows may meet. Its results, after those of the
+ * statements queued before: the lock, responses, responses of erased subjects, tombstones. */
 enum fp_status fp_queue_lookups(struct fp_queue *q, const struct fp_batch *batch);
 
-/* A block of parameters with names by index, freed as a whole. */
-#define FP_PARAMS_MAX 40
-struct fp_params {
-    struct fp_pg_param at[FP_PARAMS_MAX];
-    struct fp_pg_param *ref[FP_PARAMS_MAX];
-    size_t count;
-};
-/* types: one letter a parameter — lower case scalar, upper case array: h int2, i int4, l int8, t
- * text, b bytea, z timestamptz, u uuid, o bool, d float8. */
-void fp_params_init(struct fp_params *params, const char *types);
-void fp_params_free(struct fp_params *params);
 enum fp_status fp_queue_add(struct fp_queue *q, const char *sql,
                             struct fp_params *params); /* frees params */
 

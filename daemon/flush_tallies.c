@@ -9,28 +9,6 @@
 
 #include <stdio.h>
 
-void fp_params_init(struct fp_params *params, const char *types)
-{
-    static const char letters[] = "hiltbzodu";
-    static const enum fp_pg_type type[] = {FP_PG_INT2, FP_PG_INT4,   FP_PG_INT8,
-                                           FP_PG_TEXT, FP_PG_BYTEA,  FP_PG_TIMESTAMPTZ,
-                                           FP_PG_BOOL, FP_PG_FLOAT8, FP_PG_UUID};
-    params->count = 0;
-    for (const char *t = types; *t; t++, params->count++) {
-        bool array = *t >= 'A' && *t <= 'Z';
-        const char *at = strchr(letters, array ? *t + ('a' - 'A') : *t);
-        fp_pg_param_init(&params->at[params->count], type[at - letters], array);
-        params->ref[params->count] = &params->at[params->count];
-    }
-}
-
-void fp_params_free(struct fp_params *params)
-{
-    for (size_t i = 0; i < params->count; i++)
-        fp_pg_param_free(&params->at[i]);
-    params->count = 0;
-}
-
 enum fp_status fp_queue_add(struct fp_queue *q, const char *sql, struct fp_params *params)
 {
     enum fp_status status = fp_pg_flight_add(q->pg, sql, params->ref, params->count, q->err);
@@ -42,15 +20,14 @@ enum fp_status fp_queue_add(struct fp_queue *q, const char *sql, struct fp_param
 #define BIN_COLUMNS "b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10"
 #define ADD_MOMENTS \
     " ON CONFLICT (series, bucket, unit, channel, lane) DO UPDATE SET n = t.n + excluded.n," \
-    " weight = t.weight + excluded.weight, weight_square = t.weight_square +" \
-    " excluded.weight_square," \
+    " weight = t.weight + excluded.weight," \
+    " weight_square = t.weight_square + excluded.weight_square," \
     " sum = t.sum + excluded.sum, sum_square = t.sum_square + excluded.sum_square"
 #define ADD_BINS \
-    ", b0 = t.b0 + excluded.b0, b1 = t.b1 + excluded.b1, b2 = t.b2 + excluded.b2, b3 = t.b3 +" \
-    " excluded.b3," \
-    " b4 = t.b4 + excluded.b4, b5 = t.b5 + excluded.b5, b6 = t.b6 + excluded.b6, b7 = t.b7 +" \
-    " excluded.b7," \
-    " b8 = t.b8 + excluded.b8, b9 = t.b9 + excluded.b9, b10 = t.b10 + excluded.b10"
+    ", b0 = t.b0 + excluded.b0, b1 = t.b1 + excluded.b1, b2 = t.b2 + excluded.b2," \
+    " b3 = t.b3 + excluded.b3, b4 = t.b4 + excluded.b4, b5 = t.b5 + excluded.b5," \
+    " b6 = t.b6 + excluded.b6, b7 = t.b7 + excluded.b7, b8 = t.b8 + excluded.b8," \
+    " b9 = t.b9 + excluded.b9, b10 = t.b10 + excluded.b10"
 #define MOMENT_COLUMNS \
     "series, bucket, unit, channel, lane, n, weight, weight_square, sum, sum_square, "
 

@@ -189,8 +189,13 @@ enum fp_status fp_flusher_start(const struct fp_flusher_config *config, struct f
     enum fp_status status = fp_producer_open(&config->options->kafka, &f->flush.dead_letters, err);
     if (status == FP_OK && pthread_create(&f->thread, NULL, flusher_main, f) != 0)
         status = fp_fail(err, FP_FATAL, "no_thread", "flusher", "cannot start a thread");
-    if (status == FP_OK)
+    if (status == FP_OK) {
         *flusher = f;
+    } else {
+        fp_producer_close(f->flush.dead_letters);
+        fp_settlement_free(&f->flush.settlement);
+        free(f);
+    }
     return status;
 }
 

@@ -79,8 +79,25 @@ static struct fp_partition *from_list(struct fp_consumer *c,
 
 /* ---- assignment ------------------------------------------------------------------------------ */
 
+/* A pause outlives the assignment in librdkafka: a partition that comes back would stand still. */
+static void wake(struct fp_consumer *c, const rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_topic_partition_list_t *woken = rd_kafka_topic_partition_list_new(list->cnt);
+    for (int i = 0; i < list->cnt; i++) {
+        struct held *h = find_held(c, list->elems[i].topic, list->elems[i].partition);
+        if (h && h->paused) {
+            rd_kafka_topic_partition_list_add(woken, h->topic, h->partition);
+            h->paused = false;
+        }
+    }
+    if (woken->cnt)
+        rd_kafka_resume_partitions(c->rk, woken);
+    rd_kafka_topic_partition_list_destroy(woken);
+}
+
 static void unassign(struct fp_consumer *c, const rd_kafka_topic_partition_list_t *list)
 {
+    wake(c, list);
     if (c->cooperative)
         rd_kafka_error_destroy(rd_kafka_incremental_unassign(c->rk, list));
     else

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "daemon/clock.h"
-#include "daemon/flush_sql.h"
 #include "daemon/log.h"
+#include "daemon/params.h"
 
 #define CALL_MS 60000
 #define TICK_MS 5000

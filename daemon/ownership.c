@@ -15,8 +15,8 @@
 
 #include "daemon/clock.h"
 #include "daemon/fault.h"
-#include "daemon/flush_sql.h"
 #include "daemon/log.h"
+#include "daemon/params.h"
 
 #define CALL_MS 10000
 #define RECLAIM_MS 5000

@@ -6,8 +6,8 @@
  *   LOADING  claimed; records below `next` only refill the duplicate window and prove the anchor
  *   LIVE     records are applied
  *   HALTED   assigned, but its log does not fit its position: stands still, says why
- *   FENCED   somebody else moved its epoch; claimed again after a while if the group still says it
- * is ours Threads: the ingest loop's. */
+ *   FENCED   somebody else moved its epoch; claimed again after a while if the group still says so
+ * Threads: the ingest loop's. */
 #ifndef FP_OWNERSHIP_H
 #define FP_OWNERSHIP_H
 

@@ -210,14 +210,14 @@ static enum fp_count decide(const struct fp_settlement *s, const struct fp_state
         return FP_IGNORED;
     if (!state->exists)
         return is_void ? FP_VOIDED : FP_APPLIED;
-    bool newer = row->revision > state->revision;
-    if (newer && row->has_submitted_at && row->time_us != state->time_us)
+    bool was_void = state->status == FP_RESPONSE_VOID;
+    bool outranks = row->revision > state->revision ||
+                    (row->revision == state->revision && is_void && !was_void);
+    if (!outranks)
+        return was_void && !is_void ? FP_IGNORED : FP_DUPLICATE;
+    if (row->has_submitted_at && row->time_us != state->time_us)
         return FP_REJECTED;
-    if (state->status == FP_RESPONSE_VOID)
-        return newer ? (is_void ? FP_VOIDED : FP_REVISED) : is_void ? FP_DUPLICATE : FP_IGNORED;
-    if (is_void)
-        return row->revision >= state->revision ? FP_VOIDED : FP_DUPLICATE;
-    return newer ? FP_REVISED : FP_DUPLICATE;
+    return is_void ? FP_VOIDED : FP_REVISED;
 }
 
 static void reject_row(struct fp_settlement *s, const struct fp_row *row)

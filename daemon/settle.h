@@ -2,14 +2,13 @@
 /* What the responses of a batch change, given what is stored: a pure function of both.
  *
  * A response is a small state machine over its revisions (DESIGN §3):
- *   nothing stored:  a response is applied; a void leaves a mark (voided)
- *   active, rev r:   rev > r revised (the old contribution is taken away, the new one added);
- *                    a void with rev ≥ r is voided; all else is a duplicate
- *   void, rev r:     a response with rev > r is revised; a void with rev > r voided, ≤ r a
- * duplicate; a response with rev ≤ r is ignored submitted_at must stay the same over revisions
- * (else rejected); a later revision that leaves it out inherits it. A subject's tombstone makes
- * what was submitted until then ignored; an erasure takes it away. The stored rows must be locked
- * from lookup until commit.
+ *   nothing stored   a response is applied; a void leaves a mark (voided)
+ *   active, rev r    rev > r revised (the old contribution is taken away, the new one added);
+ *                    a void with rev ≥ r voided; all else a duplicate
+ *   void, rev r      rev > r revised (a void: voided); else ignored (a void: a duplicate)
+ * What takes the place of another must have the same submitted_at (else rejected); one that leaves
+ * it out inherits it. A subject's tombstone makes what was submitted until then ignored; an erasure
+ * takes it away. The stored rows must be locked from lookup until commit.
  *
  * Ownership: a settlement owns its memory and borrows the batch. Threads: the flusher's. */
 #ifndef FP_SETTLE_H

@@ -9,7 +9,6 @@ struct history { /* the claims from … to − 1 that may stand together */
     const struct fp_forget *forgets;
     size_t forget_count;
     size_t first; /* the one that sets the time; to: none takes part */
-    bool opened;  /* by the void that ended the history before */
 };
 
 int fp_claim_rank(const struct fp_claim *a, const struct fp_claim *b)
@@ -36,8 +35,6 @@ static bool is_forgotten(const struct history *h, const struct fp_claim *claim, 
 static void find_first(struct history *h)
 {
     h->first = h->from;
-    if (h->opened)
-        return;
     while (h->first < h->to && is_forgotten(h, &h->claims[h->first], h->claims[h->first].time_us))
         h->first++;
 }
@@ -56,46 +53,29 @@ static enum part part_of(const struct history *h, size_t i)
     return c->has_submitted_at && c->time_us != first->time_us ? OUT_OTHER_TIME : IN;
 }
 
-/* The highest of first … end − 1, the earliest of equals; there is one. */
-static size_t highest(const struct history *h, size_t end)
+/* The highest from `first` on, the earliest of equals; there is one. */
+static size_t highest(const struct history *h)
 {
     size_t best = h->first;
-    for (size_t i = h->first + 1; i < end; i++)
+    for (size_t i = h->first + 1; i < h->to; i++)
         if (part_of(h, i) == IN && fp_claim_rank(&h->claims[i], &h->claims[best]) > 0)
             best = i;
     return best;
-}
-
-/* The void that names another time than the revision it takes back, or `to`. */
-static size_t find_mover(const struct history *h)
-{
-    const struct fp_claim *top = &h->claims[h->first];
-    for (size_t i = h->first + 1; i < h->to; i++) {
-        const struct fp_claim *c = &h->claims[i];
-        enum part part = part_of(h, i);
-        if (part == OUT_OTHER_TIME && c->is_void && !top->is_void && c->revision == top->revision)
-            return i;
-        if (part == IN && fp_claim_rank(c, top) > 0)
-            top = c;
-    }
-    return h->to;
 }
 
 static int outcome_of(const struct fp_claim *claim, const struct fp_claim *top, enum part part)
 {
     if (part == OUT_FORGOTTEN)
         return FP_IGNORED;
-    if (part == OUT_OTHER_TIME && claim->revision > top->revision)
-        return FP_REJECTED;
-    if (part == IN && fp_claim_rank(claim, top) > 0)
-        return claim->is_void ? FP_VOIDED : FP_REVISED;
+    if (fp_claim_rank(claim, top) > 0)
+        return part == OUT_OTHER_TIME ? FP_REJECTED : claim->is_void ? FP_VOIDED : FP_REVISED;
     return top->is_void && !claim->is_void ? FP_IGNORED : FP_DUPLICATE;
 }
 
-static void write_outcomes(const struct history *h, size_t end)
+static void write_outcomes(const struct history *h)
 {
     const struct fp_claim *top = NULL;
-    for (size_t i = h->from; i < end; i++) {
+    for (size_t i = h->from; i < h->to; i++) {
         struct fp_claim *c = &h->claims[i];
         enum part part = part_of(h, i);
         if (i == h->first)
@@ -111,18 +91,11 @@ static void write_outcomes(const struct history *h, size_t end)
 static struct fp_standing stands(struct history h)
 {
     struct fp_standing none = {-1, -1};
-    h.opened = false;
-    for (;;) {
-        find_first(&h);
-        size_t end = h.first < h.to ? find_mover(&h) : h.to;
-        write_outcomes(&h, end);
-        if (h.first == h.to)
-            return none;
-        if (end == h.to)
-            return (struct fp_standing){(int64_t)highest(&h, end), (int64_t)h.first};
-        h.from = end;
-        h.opened = true;
-    }
+    find_first(&h);
+    write_outcomes(&h);
+    if (h.first == h.to)
+        return none;
+    return (struct fp_standing){(int64_t)highest(&h), (int64_t)h.first};
 }
 
 static bool is_taken_away(const struct fp_claim *claims, struct fp_standing standing,
@@ -135,7 +108,7 @@ static bool is_taken_away(const struct fp_claim *claims, struct fp_standing stan
 struct fp_standing fp_standing_find(struct fp_claim *claims, size_t count,
                                     const struct fp_forget *forgets, size_t forget_count)
 {
-    struct history h = {claims, 0, 0, forgets, forget_count, 0, false};
+    struct history h = {claims, 0, 0, forgets, forget_count, 0};
     for (size_t i = 0; i < forget_count; i++) {
         while (h.to < count && claims[h.to].offset < forgets[i].offset)
             h.to++;

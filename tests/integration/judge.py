@@ -110,16 +110,13 @@ class Log:
             return "ignored"
         if old is None:
             outcome = "voided" if void else "applied"
-        elif event.revision > old.revision:
-            if submitted != old.submitted_us:
-                raise Reject("submitted_at_changed", "data.submitted_at")
-            outcome = "voided" if void else "revised"
-        elif old.void:
-            return "duplicate" if void else "ignored"
-        elif void and event.revision == old.revision:
-            outcome = "voided"
+        elif event.revision < old.revision or (
+                event.revision == old.revision and (old.void or not void)):
+            return "ignored" if old.void and not void else "duplicate"
+        elif submitted != old.submitted_us:
+            raise Reject("submitted_at_changed", "data.submitted_at")
         else:
-            return "duplicate"
+            outcome = "voided" if void else "revised"
         self.responses[key] = Response(event, scores, submitted, event.revision, void)
         return outcome
 

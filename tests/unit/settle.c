@@ -302,3 +302,15 @@ Test(settle, tallied_survives_packing)
             cr_assert_eq(fp_tallied_answer(t), answer);
         }
 }
+
+Test(settle, nor_may_a_void_move_it)
+{
+    struct fp_row *r = void_row(1);
+    r->time_us += 1;
+    r->record = &(struct fp_record){.topic = "t", .offset = 3};
+    fp_settlement_start(&settlement, batch);
+    store(1, 4, FP_RESPONSE_COMPLETE);
+    settle();
+    cr_assert_eq(count(FP_REJECTED), 1);
+    cr_assert_eq(settlement.days.count, 0u);
+}

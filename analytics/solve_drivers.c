@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A driver analysis: choosing columns, estimating.
+ *
+ * Problem: in a real programme some drivers were asked of nobody this month, some get the same
+ * answer from everybody, some are copies; none of that may stop the others. Way: such a driver is
+ * left out with its reason and the rest is estimated; EM names one at a time, so it is repeated at
+ * most as often as there are drivers. */
+#include "analytics/solve_drivers_parts.h"
+
+#include "analytics/fdr.h"
+
+#define PATTERN_CAP 512
+#define AUTO_MISSING_MAX 0.02
+#define AUTO_COMPLETE_MIN 0.95
+
+static size_t largest(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t numbers_needed(int q, int patterns)
+{
+    int p = q - 1, exact = p < CX_LMG_EXACT_MAX ? p : CX_LMG_EXACT_MAX;
+    size_t most = largest(cx_em_work(q, patterns), cx_em_errors_work(q, patterns));
+    most = largest(most, cx_lmg_work(exact));
+    most = largest(most, cx_lmg_sample_work(p));
+    most = largest(most, cx_weight_covariance_work(p) + (size_t)q * (size_t)q);
+    return largest(most, cx_rank_work(p) + (size_t)q * (size_t)q);
+}
+
+/* The next part of the block; offsets are counted so that NULL can be measured too. */
+static void *take(char *start, size_t *used, size_t bytes)
+{
+    void *here = start ? start + *used : NULL;
+    *used += (bytes + 15) / 16 * 16;
+    return here;
+}
+
+/* Statistics of a group left out: √weight, √LMG, coefficient of each driver, intercept, √adj. R².
+ */
+static size_t statistics_room(int q)
+{
+    return (size_t)(CX_GROUPS_MAX + 1) * 3 * (size_t)q + 9 * (size_t)q;
+}
+
+/* Lays the parts out from `start`; returns what they take. NULL only measures. */
+static size_t lay_out(char *start, int q, int patterns)
+{
+    size_t used = 0, cells = cx_moments_cells(q), count = (size_t)patterns, columns = (size_t)q;
+    struct cx_drivers_memory *m = take(start, &used, sizeof *m);
+    struct cx_pattern *pattern = take(start, &used, 2 * count * sizeof *pattern);
+    cx_wide *cell = take(start, &used, 2 * count * cells * sizeof *cell);
+    cx_wide *block = take(start, &used, 2 * cells * sizeof *block);
+    double *r = take(start, &used, columns * columns * sizeof *r);
+    double *numbers = take(start, &used, numbers_needed(q, patterns) * sizeof *numbers);
+    double *without = take(start, &used, statistics_room(q) * sizeof *without);
+    if (m) {
+        m->capacity = patterns;
+        m->patterns = pattern;
+        m->cells = cell;
+        m->block = block;
+        m->r = r;
+        m->numbers = numbers;
+        m->without = without;
+    }
+    return used;
+}
+
+size_t cx_drivers_memory(int columns, int patterns)
+{
+    return lay_out(NULL, columns, patterns > 0 ? patterns : 1);
+}
+
+/* ---- one estimate ---------------------------------------------------------------------------- */
+
+static enum cx_fit_status solve(struct cx_drivers_memory *m, double level)
+{
+    const struct cx_solve_options options = {.level = level};
+    return cx_solve(&m->fit, &m->cross, &options, &m->solver);
+}
+
+static enum cx_fit_status listwise(struct cx_drivers_memory *m,
+                                   const struct cx_drivers_question *question, uint64_t columns,
+                                   int g)
+{
+    int q = __builtin_popcountll(columns), decimals[CX_COLUMNS_MAX], at = 0;
+    cx_wide *without = m->block + cx_moments_cells(q);
+    for (uint64_t rest = columns; rest; rest &= rest - 1)
+        decimals[at++] = question->decimals ? question->decimals[__builtin_ctzll(rest)] : 0;
+    bool fine = cx_set_complete(question->total, columns, m->block);
+    if (fine && g >= 0)
+        fine = cx_set_complete(question->group[g], columns, without) &&
+               cx_moments_merge(m->block, without, q, -1);
+    if (!fine) /* beyond 128 bits: cannot come from checked state */
+        m->block[CX_MOMENTS_WEIGHT] = 0;
+    cx_cross_from_moments(&m->cross, m->block, q, decimals, true);
+    return solve(m, question->level);
+}
+
+/* The total without group g, folded, in m->folded. */
+static bool gather(struct cx_drivers_memory *m, const struct cx_drivers_question *question, int g,
+                   struct cx_set_fold *fold)
+{
+    int q = question->total->columns;
+    int cap = question->pattern_cap > 0 ? question->pattern_cap : PATTERN_CAP;
+    size_t room = (size_t)m->capacity * cx_moments_cells(q);
+    const struct cx_set *from = question->total;
+    if (g >= 0) {
+        cx_set_init(&m->rest, q, m->patterns, m->capacity);
+        cx_set_give_cells(&m->rest, m->cells, room);
+        if (cx_set_merge(&m->rest, from, 1) != CX_SET_OK ||
+            cx_set_merge(&m->rest, question->group[g], -1) != CX_SET_OK)
+            return false;
+        from = &m->rest;
+    }
+    cx_set_init(&m->folded, q, m->patterns + m->capacity, m->capacity);
+    cx_set_give_cells(&m->folded, m->cells + room, room);
+    return cx_set_fold(&m->folded, from, cap, fold) == CX_SET_OK;
+}
+
+static enum cx_fit_status by_em(struct cx_drivers_memory *m,
+                                const struct cx_drivers_question *question, uint64_t columns, int g)
+{
+    struct cx_set_fold fold;
+    struct cx_em_options options = {.decimals = question->decimals};
+    if (g >= 0) { /* near the estimate of all, and its interval forgives 1e-8 */
+        options.warm = &m->warm;
+        options.tolerance = 1e-8;
+    }
+    if (!gather(m, question, g, &fold))
+        return CX_FIT_INSUFFICIENT;
+    enum cx_em_status status = cx_em(&m->em, &m->folded, columns, &options, m->numbers);
+    if (status == CX_EM_NO_ROWS)
+        return CX_FIT_NO_ROWS;
+    if (status != CX_EM_OK && status != CX_EM_NOT_CONVERGED)
+        return CX_FIT_INSUFFICIENT;
+    if (g < 0)
+        m->warm = m->em;
+    cx_em_cross(&m->em, &m->cross);
+    return solve(m, question->level);
+}
+
+enum cx_fit_status cx_drivers_estimate(struct cx_drivers_memory *m,
+                                       const struct cx_drivers_question *question, uint64_t columns,
+                                       enum cx_method method, int g)
+{
+    return method == CX_METHOD_LISTWISE ? listwise(m, question, columns, g)
+                                        : by_em(m, question, columns, g);
+}
+
+/* ---- which drivers, which method ------------------------------------------------------------- */
+
+static void blank(struct cx_drivers *result)
+{
+    struct cx_fit *fit = &result->fit;
+    double *const lists[] = {
+        fit->coef,         fit->se,        fit->t,        fit->p,    fit->low,    fit->high,
+        fit->beta,         fit->vif,       fit->r,        result->q, result->fmi, result->mar,
+        result->robust_se, result->p_top1, result->p_top3};
+    const struct cx_interval none = {NAN, NAN, NAN};
+    for (int i = 0; i < CX_COLUMNS_MAX; i++) {
+        for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
+            lists[l][i] = NAN;
+        result->weight[i] = result->lmg[i] = none;
+        fit->alias_of[i] = -1;
+    }
+    fit->df = fit->r2 = fit->adj_r2 = fit->sigma = fit->rss = fit->f = fit->f_p = NAN;
+    fit->condition = result->r2_low = result->r2_high = result->missing = NAN;
+    result->converged = true;
+}
+
+/* Drivers that anybody answered, and the outcome. */
+static uint64_t answered(struct cx_drivers *result, int q)
+{
+    uint64_t columns = UINT64_C(1) << (q - 1);
+    for (int c = 0; c < q - 1; c++)
+        if (result->counts.answered[c] > 0)
+            columns |= UINT64_C(1) << c;
+        else
+            result->fit.dropped[c] =
+                result->counts.does_not_apply[c] > 0 ? CX_DROP_NO_VALUE : CX_DROP_EMPTY;
+    return columns;
+}
+
+static enum cx_method choose(const struct cx_drivers *result,
+                             const struct cx_drivers_question *question, uint64_t columns,
+                             struct cx_drivers_memory *m)
+{
+    if (question->method != CX_METHOD_AUTO)
+        return question->method;
+    int64_t missing = 0, rows = result->counts.rows;
+    for (uint64_t rest = columns; rest; rest &= rest - 1)
+        missing += rows - result->counts.answered[__builtin_ctzll(rest)];
+    bool few = (double)missing <= AUTO_MISSING_MAX * (double)rows * __builtin_popcountll(columns);
+    if (!few || !cx_set_complete(question->total, columns, m->block))
+        return CX_METHOD_EM;
+    bool whole = (double)m->block[CX_MOMENTS_N] >= AUTO_COMPLETE_MIN * (double)rows;
+    return whole ? CX_METHOD_LISTWISE : CX_METHOD_EM;
+}
+
+/* EM, leaving out the drivers it names; `columns` are those left. */
+static enum cx_fit_status em_without_obstacles(struct cx_drivers *result,
+                                               const struct cx_drivers_question *question,
+                                               struct cx_drivers_memory *m, uint64_t *columns)
+{
+    int outcome = question->total->columns - 1;
+    if (!gather(m, question, -1, &result->fold))
+        return CX_FIT_INSUFFICIENT;
+    while (*columns & (*columns - 1)) {
+        const struct cx_em_options options = {.decimals = question->decimals};
+        enum cx_em_status status = cx_em(&m->em, &m->folded, *columns, &options, m->numbers);
+        if (status == CX_EM_NO_ROWS)
+            return CX_FIT_NO_ROWS;
+        if (status == CX_EM_TOO_FEW)
+            return CX_FIT_INSUFFICIENT;
+        if (status == CX_EM_OK || status == CX_EM_NOT_CONVERGED) {
+            result->converged = status == CX_EM_OK;
+            m->warm = m->em;
+            cx_em_cross(&m->em, &m->cross);
+            return solve(m, question->level);
+        }
+        if (m->em.column == outcome)
+            return CX_FIT_OUTCOME_CONSTANT;
+        result->fit.dropped[m->em.column] =
+            status == CX_EM_SINGULAR ? CX_DROP_ALIASED : CX_DROP_CONSTANT;
+        *columns &= ~(UINT64_C(1) << m->em.column);
+    }
+    return CX_FIT_NO_DRIVERS;
+}
+
+/* ---- results in the numbering of the set ----------------------------------------------------- */
+
+/* m->fit is over `columns`; its drivers go to their places. Returns the columns that were kept. */
+static uint64_t spread(struct cx_drivers *result, const struct cx_drivers_memory *m, int q,
+                       uint64_t columns)
+{
+    const struct cx_fit *from = &m->fit;
+    struct cx_fit *to = &result->fit;
+    int index[CX_COLUMNS_MAX], at = 0;
+    uint64_t kept = UINT64_C(1) << (q - 1);
+    for (uint64_t rest = columns; rest; rest &= rest - 1)
+        index[at++] = __builtin_ctzll(rest);
+    const double *const source[] = {from->coef, from->se, from->t, from->p, from->low, from->high};
+    double *const target[] = {to->coef, to->se, to->t, to->p, to->low, to->high};
+    for (int l = 0; l < 6; l++) {
+        target[l][0] = source[l][0];
+        for (int j = 0; j < from->drivers; j++)
+            target[l][index[j] + 1] = source[l][j + 1];
+    }
+    for (int j = 0; j < from->drivers; j++) {
+        to->beta[index[j]] = from->beta[j];
+        to->vif[index[j]] = from->vif[j];
+        to->r[index[j]] = from->r[j];
+        to->dropped[index[j]] = from->dropped[j];
+        to->alias_of[index[j]] = from->alias_of[j] < 0 ? -1 : index[from->alias_of[j]];
+        if (from->dropped[j] == CX_KEPT)
+            kept |= UINT64_C(1) << index[j];
+    }
+    to->kept = from->kept;
+    to->n = from->n;
+    to->n_effective = from->n_effective;
+    to->df = from->df;
+    to->few_df = from->few_df;
+    to->r2 = from->r2;
+    to->adj_r2 = from->adj_r2;
+    to->sigma = from->sigma;
+    to->rss = from->rss;
+    to->f = from->f;
+    to->f_p = from->f_p;
+    to->condition = from->condition;
+    return kept;
+}
+
+/* Standard errors of EM, and how far listwise is off. */
+static void write_em(struct cx_drivers *result, const struct cx_drivers_question *question,
+                     struct cx_drivers_memory *m, uint64_t columns)
+{
+    result->missing = m->em.missing;
+    bool known = cx_em_errors(&m->errors, &m->em, &m->folded, question->decimals, m->numbers);
+    if (!known)
+        m->errors.df = NAN;
+    for (int i = 0; i <= m->fit.drivers && !known; i++)
+        m->errors.se[i] = m->errors.fmi[i] = NAN;
+    cx_em_tests(&m->fit, &m->errors, question->level);
+    struct cx_fit em = m->fit;
+    spread(result, m, question->total->columns, columns);
+    int j = 0;
+    bool beside = listwise(m, question, columns, -1) == CX_FIT_OK;
+    for (uint64_t rest = columns; rest & (rest - 1); rest &= rest - 1, j++) {
+        int c = __builtin_ctzll(rest);
+        result->fmi[c] = m->errors.fmi[j];
+        if (beside)
+            result->mar[c] = (em.coef[j + 1] - m->fit.coef[j + 1]) / em.se[j + 1];
+    }
+}
+
+static enum cx_fit_status fit_all(struct cx_drivers *result,
+                                  const struct cx_drivers_question *question,
+                                  struct cx_drivers_memory *m, uint64_t *columns)
+{
+    int q = question->total->columns;
+    enum cx_fit_status status = CX_FIT_NO_DRIVERS;
+    if (result->counts.answered[q - 1] == 0)
+        return CX_FIT_NO_ROWS;
+    if (!(*columns & (*columns - 1)))
+        return status;
+    result->method = choose(result, question, *columns, m);
+    bool em = result->method == CX_METHOD_EM;
+    for (;;) {
+        status = em ? em_without_obstacles(result, question, m, columns)
+                    : listwise(m, question, *columns, -1);
+        bool solved = status == CX_FIT_OK || status == CX_FIT_PERFECT;
+        if (em && !solved)
+            return status;
+        uint64_t kept = spread(result, m, q, *columns);
+        if (!solved || kept == *columns)
+            break;
+        *columns = kept; /* again: rows that only lacked a dropped driver count now */
+    }
+    if (em && status == CX_FIT_OK)
+        write_em(result, question, m, *columns);
+    return status;
+}
+
+enum cx_fit_status cx_drivers(struct cx_drivers *result, const struct cx_drivers_question *question,
+                              void *memory)
+{
+    int q = question->total->columns;
+    size_t order[CX_COLUMNS_MAX];
+    struct cx_drivers_memory *m = memory;
+    lay_out(memory, q, question->total->count > 0 ? question->total->count : 1);
+    *result = (struct cx_drivers){.fit.drivers = q - 1};
+    blank(result);
+    cx_set_count(question->total, &result->counts);
+    uint64_t columns = answered(result, q);
+    result->fit.status = fit_all(result, question, m, &columns);
+    if (cx_set_complete(question->total, columns, m->block))
+        result->n_complete = (int64_t)m->block[CX_MOMENTS_N];
+    if (result->method == CX_METHOD_LISTWISE)
+        result->missing = 1 - (double)result->n_complete / (double)result->counts.rows;
+    cx_fdr(result->fit.p + 1, (size_t)(q - 1), result->q, order);
+    if (result->fit.status == CX_FIT_OK)
+        cx_drivers_share(result, question, m, columns);
+    return result->fit.status;
+}

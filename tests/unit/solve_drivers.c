@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A whole analysis: the parts agree with each other and with the references, and drivers that
+ * cannot be estimated do not stop the others. */
+#include "analytics/solve_drivers.h"
+
+#include "analytics/random.h"
+#include "tests/unit/solve_support.h"
+
+static struct cx_drivers out;
+
+static struct cx_set *new_set(int columns, int capacity)
+{
+    struct cx_set *set = calloc(1, sizeof *set);
+    size_t cells = cx_moments_cells(columns) * (size_t)capacity;
+    cx_set_init(set, columns, calloc((size_t)capacity, sizeof(struct cx_pattern)), capacity);
+    cx_set_give_cells(set, calloc(cells, sizeof(cx_wide)), cells);
+    return set;
+}
+
+struct analysis {
+    struct cx_set *total, *group[12];
+    struct cx_drivers_question question;
+};
+
+static void begin(struct analysis *a, int columns, int groups)
+{
+    *a = (struct analysis){.total = new_set(columns, 128)};
+    for (int g = 0; g < groups; g++)
+        a->group[g] = new_set(columns, 128);
+    a->question = (struct cx_drivers_question){.total = a->total,
+                                               .group = (const struct cx_set *const *)a->group,
+                                               .groups = groups,
+                                               .seed = 17};
+}
+
+static void add(struct analysis *a, int group, const struct cx_pattern *key, const int64_t *z)
+{
+    cr_assert_eq(cx_set_add(a->total, key, z, 1, 1), CX_SET_OK);
+    if (a->question.groups > 0)
+        cr_assert_eq(cx_set_add(a->group[group], key, z, 1, 1), CX_SET_OK);
+}
+
+static enum cx_fit_status analyse(struct analysis *a)
+{
+    void *memory = malloc(cx_drivers_memory(a->total->columns, a->total->count));
+    memset(memory, 0xaa, cx_drivers_memory(a->total->columns, a->total->count));
+    enum cx_fit_status status = cx_drivers(&out, &a->question, memory);
+    free(memory);
+    return status;
+}
+
+static void end(struct analysis *a)
+{
+    for (int g = -1; g < a->question.groups; g++) {
+        struct cx_set *set = g < 0 ? a->total : a->group[g];
+        free(set->pattern);
+        free(set->cells);
+        free(set);
+    }
+}
+
+static void load(struct analysis *a, const struct data_set *data, int groups)
+{
+    begin(a, data->columns, groups);
+    a->question.decimals = data->decimals;
+    struct cx_pattern all = {.observed = (UINT64_C(1) << data->columns) - 1};
+    for (int r = 0; r < data->rows; r++)
+        add(a, groups > 0 ? cx_day_group(r, data->rows, groups) : 0, &all,
+            &data->value[r * data->columns]);
+}
+
+Test(solve_drivers, reference)
+{
+    const char *names[] = {"survey_lcg12", "diabetes_raw"};
+    for (int k = 0; k < 2; k++) {
+        struct data_set data = read_set(names[k]);
+        struct analysis a;
+        int p = data.columns - 1, keys = 0;
+        double top1 = 0;
+        load(&a, &data, 12);
+        cr_assert_eq(analyse(&a), CX_FIT_OK);
+        cr_assert(out.method == CX_METHOD_LISTWISE && out.groups == 12 && !out.model_based);
+        cr_assert(out.n_complete == data.rows && out.missing == 0);
+        for (int j = 0; j < p; j++) {
+            cr_assert_geq(lre(out.fit.coef[j + 1], element(data.expected, "coef", j + 1), 16), 15);
+            cr_assert_geq(lre(out.weight[j].value, element(data.expected, "johnson_rw", j), 16),
+                          12);
+            cr_assert_geq(lre(out.lmg[j].value, element(data.expected, "lmg", j), 16), 12);
+            cr_assert(out.weight[j].low >= 0 && out.weight[j].low < out.weight[j].value &&
+                      out.weight[j].value < out.weight[j].high);
+            cr_assert(out.lmg[j].low < out.lmg[j].value && out.lmg[j].value < out.lmg[j].high);
+            cr_assert(out.q[j] >= out.fit.p[j + 1] && out.q[j] <= 1);
+            /* alike when nothing is wrong with the data: 11 degrees of freedom, 4 σ */
+            double ratio = out.robust_se[j] / out.fit.se[j + 1];
+            cr_assert(ratio > 0.3 && ratio < 2.2, "%s %d: %g", names[k], j, ratio);
+            cr_assert(out.p_top1[j] <= out.p_top3[j] && out.rank_low[j] <= out.rank_high[j]);
+            top1 += out.p_top1[j];
+            keys += out.key[j] == CX_KEY_YES;
+            cr_assert_eq(out.key[j] == CX_KEY_YES && out.p_top3[j] < 0.9, false);
+        }
+        cr_assert_float_eq(top1, 1, 1e-9);
+        cr_assert_geq(keys, 1);
+        double adjusted = member(data.expected, "adj_r2");
+        cr_assert(out.r2_low > 0.2 && out.r2_low < adjusted && adjusted < out.r2_high);
+        cr_assert_neq(out.top_group, 0);
+        end(&a);
+        free_set(&data);
+    }
+}
+
+/* Everybody answers four times, the same: errors that count rows are half of what they should be,
+ * errors by people left out are not. */
+Test(solve_drivers, groups_of_people_see_repeated_answers)
+{
+    struct data_set data = read_set("survey_lcg12");
+    struct analysis once, four;
+    struct cx_pattern all = {.observed = (UINT64_C(1) << data.columns) - 1};
+    begin(&once, data.columns, 12);
+    begin(&four, data.columns, 12);
+    for (int r = 0; r < data.rows; r++)
+        for (int times = 0; times < 4; times++) {
+            add(&four, r % 12, &all, &data.value[r * data.columns]);
+            if (times == 0)
+                add(&once, r % 12, &all, &data.value[r * data.columns]);
+        }
+    cr_assert_eq(analyse(&once), CX_FIT_OK);
+    double se = out.fit.se[1], robust = out.robust_se[0];
+    cr_assert_eq(analyse(&four), CX_FIT_OK);
+    cr_assert_float_eq(out.fit.se[1] / se, 0.5, 0.01);
+    cr_assert_float_eq(out.robust_se[0] / robust, 1, 1e-9);
+    end(&once);
+    end(&four);
+    free_set(&data);
+}
+
+Test(solve_drivers, without_groups_by_normal_theory)
+{
+    struct data_set data = read_set("survey_lcg12");
+    struct analysis a;
+    load(&a, &data, 0);
+    cr_assert_eq(analyse(&a), CX_FIT_OK);
+    cr_assert(out.model_based && out.groups == 0);
+    for (int j = 0; j < 12; j++) {
+        cr_assert(out.flags[j] & CX_FLAG_MODEL_BASED);
+        cr_assert(out.weight[j].low < out.weight[j].value &&
+                  out.weight[j].value < out.weight[j].high);
+        cr_assert(isnan(out.robust_se[j]) && isnan(out.lmg[j].low));
+        cr_assert_geq(lre(out.lmg[j].value, element(data.expected, "lmg", j), 16), 12);
+    }
+    double width = out.weight[0].high - out.weight[0].low;
+    end(&a);
+    load(&a, &data, 5);
+    cr_assert_eq(analyse(&a), CX_FIT_OK);
+    cr_assert(!out.model_based && (out.flags[0] & CX_FLAG_WIDE));
+    double ratio = (out.weight[0].high - out.weight[0].low) / width;
+    cr_assert(ratio > 0.3 && ratio < 4, "%g", ratio); /* the same thing measured two ways */
+    end(&a);
+    load(&a, &data, 3);
+    cr_assert_eq(analyse(&a), CX_FIT_OK);
+    cr_assert(out.model_based); /* three groups are too few */
+    end(&a);
+    free_set(&data);
+}
+
+/* Rows with two good drivers and five that cannot be estimated, a fifth of one good one missing. */
+static void awkward(struct analysis *a, int rows, bool holes)
+{
+    struct cx_random random = cx_random_seed(31, 1);
+    begin(a, 8, 8);
+    for (int r = 0; r < rows; r++) {
+        int64_t x = cx_random_below(&random, 11), w = cx_random_below(&random, 11);
+        int64_t z[8] = {x, 7, w, 10 - x, 0, 0, x + 2 * w, 0};
+        z[7] = 2 * x + w + cx_random_below(&random, 9);
+        struct cx_pattern key = {.observed = 0xcf, .does_not_apply = 0x10}; /* 4: NA, 5: skipped */
+        if (holes && r % 5 == 0)
+            key.observed &= ~UINT64_C(4);
+        if (r % 3 == 0)
+            key.observed &= ~UINT64_C(2); /* the constant one is not always answered */
+        add(a, r % 8, &key, z);
+    }
+}
+
+Test(solve_drivers, drivers_that_cannot_be_estimated)
+{
+    for (int holes = 0; holes < 2; holes++) {
+        struct analysis a;
+        awkward(&a, 600, holes);
+        a.question.method = holes ? CX_METHOD_EM : CX_METHOD_LISTWISE;
+        cr_assert_eq(analyse(&a), CX_FIT_OK);
+        const enum cx_drop_reason want[] = {CX_KEPT,         CX_DROP_CONSTANT, CX_KEPT,
+                                            CX_DROP_ALIASED, CX_DROP_NO_VALUE, CX_DROP_EMPTY,
+                                            CX_DROP_ALIASED};
+        for (int j = 0; j < 7; j++) {
+            cr_assert_eq(out.fit.dropped[j], want[j], "%d: driver %d: %d", holes, j,
+                         out.fit.dropped[j]);
+            cr_assert_eq(isnan(out.fit.coef[j + 1]), want[j] != CX_KEPT);
+            cr_assert_eq(isnan(out.weight[j].value), want[j] != CX_KEPT);
+            cr_assert_eq(isnan(out.q[j]), want[j] != CX_KEPT);
+        }
+        cr_assert(out.fit.kept == 2 && out.groups == 8);
+        cr_assert_eq(out.n_complete, holes ? 480 : 600); /* a dropped driver costs no rows */
+        cr_assert_eq(out.fit.n, 600);
+        cr_assert_leq(fabs(out.fit.coef[1] - 2), 4.5 * out.fit.se[1]);
+        cr_assert_leq(fabs(out.fit.coef[3] - 1), 4.5 * out.fit.se[3]);
+        cr_assert_eq(out.counts.does_not_apply[4], 600);
+        cr_assert_eq(out.counts.skipped[5], 600);
+        if (holes) {
+            cr_assert(out.fmi[2] > 0 && out.fmi[2] < 0.5 && fabs(out.mar[2]) < 3);
+            cr_assert_float_eq(out.missing, 0.1, 1e-12); /* a fifth of one of two */
+        }
+        cr_assert_eq(out.key[0], CX_KEY_YES);
+        cr_assert_eq(out.top_group, 1);
+        end(&a);
+    }
+}
+
+Test(solve_drivers, method_by_itself)
+{
+    struct analysis a;
+    awkward(&a, 400, true);
+    cr_assert_eq(analyse(&a), CX_FIT_OK);
+    cr_assert(out.method == CX_METHOD_EM && out.converged);
+    end(&a);
+    begin(&a, 2, 0);
+    for (int64_t r = 0; r < 200; r++) { /* one of 200 missing: complete rows will do */
+        struct cx_pattern key = {.observed = r == 7 ? 2 : 3};
+        int64_t z[2] = {r % 11, r % 11 + r % 7};
+        add(&a, 0, &key, z);
+    }
+    cr_assert_eq(analyse(&a), CX_FIT_OK);
+    cr_assert(out.method == CX_METHOD_LISTWISE && out.n_complete == 199);
+    end(&a);
+}
+
+Test(solve_drivers, nothing_to_estimate)
+{
+    struct analysis a;
+    struct cx_pattern both = {.observed = 3}, driver = {.observed = 1}, outcome = {.observed = 2};
+    const int64_t z[2] = {4, 5}, u[2] = {6, 9}, v[2] = {7, 9};
+    begin(&a, 2, 2);
+    cr_assert_eq(analyse(&a), CX_FIT_NO_ROWS);
+    add(&a, 0, &driver, z);
+    cr_assert_eq(analyse(&a), CX_FIT_NO_ROWS); /* nobody answered the outcome */
+    end(&a);
+    begin(&a, 2, 2);
+    add(&a, 0, &outcome, z);
+    add(&a, 1, &outcome, u);
+    cr_assert_eq(analyse(&a), CX_FIT_NO_DRIVERS);
+    cr_assert_eq(out.fit.dropped[0], CX_DROP_EMPTY);
+    end(&a);
+    begin(&a, 2, 2);
+    add(&a, 0, &both, z);
+    add(&a, 1, &both, u);
+    cr_assert_eq(analyse(&a), CX_FIT_INSUFFICIENT); /* n = p + 1 */
+    cr_assert(out.fit.n == 2 && isnan(out.weight[0].value) && out.key[0] == CX_KEY_NO);
+    add(&a, 1, &both, v);
+    enum cx_fit_status status = analyse(&a); /* n = p + 2: something, flagged */
+    cr_assert_eq(status, CX_FIT_OK);
+    cr_assert(out.model_based && out.fit.few_df && (out.flags[0] & CX_FLAG_THIN_N));
+    end(&a);
+    begin(&a, 2, 0);
+    for (int r = 0; r < 30; r++) {
+        const int64_t flat[2] = {r % 4, 5};
+        add(&a, 0, &both, flat);
+    }
+    cr_assert_eq(analyse(&a), CX_FIT_OUTCOME_CONSTANT);
+    a.question.method = CX_METHOD_EM;
+    cr_assert_eq(analyse(&a), CX_FIT_OUTCOME_CONSTANT);
+    end(&a);
+    begin(&a, 2, 0);
+    for (int r = 0; r < 30; r++) {
+        const int64_t line[2] = {r % 4, 3 * (r % 4)};
+        add(&a, 0, &both, line);
+    }
+    cr_assert_eq(analyse(&a), CX_FIT_PERFECT);
+    cr_assert(out.fit.coef[1] == 3 && out.fit.r2 == 1);
+    end(&a);
+}
