@@ -291,6 +291,7 @@ void cx_pairwise_cross(const struct cx_set *set, uint64_t columns, const int *de
     for (uint64_t rest = columns; rest; rest &= rest - 1)
         index[q++] = __builtin_ctzll(rest);
     struct cx_cross two;
+    double sum = 0;
     *cross = (struct cx_cross){.columns = q, .centred = true, .noise = 4 * CX_DD_EPSILON};
     *pairs = INT64_MAX;
     for (int i = 0; i < q; i++) {
@@ -298,15 +299,16 @@ void cx_pairwise_cross(const struct cx_set *set, uint64_t columns, const int *de
         cross->mean[i] = two.mean[0];
         cross->variance[i] = two.variance[0];
         cross->constant |= two.constant << i;
+        cross->n = two.n; /* in the end: of the outcome */
         CX_CROSS(cross, i, i) = cx_dd_of(1);
         for (int j = 0; j < i; j++) {
             pair(set, index[j], index[i], decimals, &two);
             CX_CROSS(cross, i, j) = CX_CROSS(cross, j, i) = CX_CROSS(&two, 0, 1);
             *pairs = two.n < *pairs ? two.n : *pairs;
+            sum += two.n_effective;
         }
-        cross->n = two.n;
-        cross->n_effective = two.n_effective;
     }
+    cross->n_effective = q > 1 ? sum / (q * (q - 1) / 2) : 0;
 }
 
 bool cx_cross_is_proper(const struct cx_cross *cross, double *work)

@@ -75,7 +75,8 @@ void cx_em_cross(const struct cx_em *em, struct cx_cross *cross);
 void cx_em_tests(struct cx_fit *fit, const struct cx_em_errors *errors, double level);
 
 /* Diagnostic: each correlation from the rows that have both. Consistent only when answers are
- * missing at random altogether (MCAR). pairs: least number of rows behind a correlation. */
+ * missing at random altogether (MCAR). n_effective: mean over the pairs. pairs: least number of
+ * rows behind a correlation; 0 = two columns were never answered together, do not solve. */
 void cx_pairwise_cross(const struct cx_set *set, uint64_t columns, const int *decimals,
                        struct cx_cross *cross, int64_t *pairs);
 /* The correlations of a cross are those of some data set (positive definite). Pairwise ones need

@@ -18,7 +18,7 @@ static int shared(const struct cx_em *em, uint64_t observed, int *place, int *co
     for (int c = 0; c < em->columns; c++)
         if (observed >> em->index[c] & 1) {
             uint64_t before = observed & ((UINT64_C(1) << em->index[c]) - 1);
-            place[count] = __builtin_popcountll(before);
+            place[count] = cx_mask_count(before);
             column[count++] = c;
         }
     return count;
@@ -34,8 +34,7 @@ static bool standardise(struct cx_em_data *data, struct cx_em *em, const struct 
             const struct cx_pattern *p = &set->pattern[i];
             if (!(p->observed & bit))
                 continue;
-            int q = __builtin_popcountll(p->observed),
-                at = __builtin_popcountll(p->observed & (bit - 1));
+            int q = cx_mask_count(p->observed), at = cx_mask_count(p->observed & (bit - 1));
             weight = cx_dd_add(weight, cx_wide_to_dd(p->cell[CX_MOMENTS_WEIGHT]));
             sum = cx_dd_add(sum, cx_wide_to_dd(p->cell[cx_moments_at(q, 0, at + 1)]));
             square = cx_dd_add(square, cx_wide_to_dd(p->cell[cx_moments_at(q, at + 1, at + 1)]));
@@ -55,7 +54,7 @@ static bool standardise(struct cx_em_data *data, struct cx_em *em, const struct 
 static void pack(const struct cx_em_data *data, const struct cx_pattern *p, const int *place,
                  const int *column, int count, double *to)
 {
-    int q = __builtin_popcountll(p->observed);
+    int q = cx_mask_count(p->observed);
     double per_weight = data->per_weight;
     struct cx_dd weight = cx_wide_to_dd(p->cell[CX_MOMENTS_WEIGHT]), s[CX_COLUMNS_MAX];
     for (int i = 0; i < count; i++) {

@@ -20,6 +20,15 @@ typedef __int128 cx_wide;
 
 enum { CX_MOMENTS_N, CX_MOMENTS_WEIGHT_SQUARE, CX_MOMENTS_WEIGHT };
 
+/* Columns in a mask; the compiler's own would call its runtime library. */
+static inline int cx_mask_count(uint64_t mask)
+{
+    mask -= mask >> 1 & UINT64_C(0x5555555555555555);
+    mask = (mask & UINT64_C(0x3333333333333333)) + (mask >> 2 & UINT64_C(0x3333333333333333));
+    mask = (mask + (mask >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return (int)(mask * UINT64_C(0x0101010101010101) >> 56);
+}
+
 /* 2 + (q + 1)(q + 2)/2 */
 size_t cx_moments_cells(int q);
 /* Cell of Σ w·z_i·z_j; 0 ≤ i, j ≤ q in any order, 0 stands for the constant. */

@@ -7,11 +7,6 @@
  * read, not when answers arrive, since what a cap drops on arrival would depend on the order. */
 #include "analytics/moments_set.h"
 
-static int bits(uint64_t mask)
-{
-    return __builtin_popcountll(mask);
-}
-
 static int columns_of(uint64_t mask, int *column)
 {
     int count = 0;
@@ -60,7 +55,7 @@ static cx_wide *block_of(struct cx_set *set, const struct cx_pattern *key)
     int at = place(set, key);
     if (at < set->count && compare(&set->pattern[at], key) == 0)
         return set->pattern[at].cell;
-    size_t cells = cx_moments_cells(bits(key->observed));
+    size_t cells = cx_moments_cells(cx_mask_count(key->observed));
     if (set->count == set->capacity || cells > set->size - set->used)
         return NULL;
     for (int i = set->count++; i > at; i--)
@@ -94,7 +89,7 @@ enum cx_set_result cx_set_add_block(struct cx_set *set, const struct cx_pattern 
     cx_wide *cell = block_of(set, block);
     if (!cell)
         return CX_SET_FULL;
-    bool fits = cx_moments_merge(cell, block->cell, bits(block->observed), sign);
+    bool fits = cx_moments_merge(cell, block->cell, cx_mask_count(block->observed), sign);
     return fits ? CX_SET_OK : CX_SET_OVERFLOW;
 }
 
@@ -123,7 +118,7 @@ static int positions(uint64_t outer, uint64_t inner, int *keep)
 /* Adds to cell (a block of `columns`) what a pattern that has them all knows of them. */
 static bool add_part(cx_wide *cell, uint64_t columns, const struct cx_pattern *from)
 {
-    int keep[CX_COLUMNS_MAX], q = bits(from->observed);
+    int keep[CX_COLUMNS_MAX], q = cx_mask_count(from->observed);
     int kept = positions(from->observed, columns, keep);
     bool fits = !__builtin_add_overflow(cell[0], from->cell[0], &cell[0]) &&
                 !__builtin_add_overflow(cell[1], from->cell[1], &cell[1]);
@@ -139,7 +134,7 @@ static bool add_part(cx_wide *cell, uint64_t columns, const struct cx_pattern *f
 
 bool cx_set_complete(const struct cx_set *set, uint64_t columns, cx_wide *cell)
 {
-    size_t cells = cx_moments_cells(bits(columns));
+    size_t cells = cx_moments_cells(cx_mask_count(columns));
     for (size_t i = 0; i < cells; i++)
         cell[i] = 0;
     for (int i = 0; i < set->count; i++)
@@ -199,7 +194,7 @@ static struct cx_pattern *refuge(const struct cx_set *kept, uint64_t observed)
         uint64_t inner = kept->pattern[i].observed;
         if (inner & ~observed)
             continue;
-        if (best < 0 || bits(inner) > bits(kept->pattern[best].observed))
+        if (best < 0 || cx_mask_count(inner) > cx_mask_count(kept->pattern[best].observed))
             best = i;
     }
     return best < 0 ? NULL : &kept->pattern[best];
@@ -244,7 +239,7 @@ enum cx_set_result cx_set_fold(struct cx_set *into, const struct cx_set *from, i
                 fold->rows_dropped += n;
                 continue;
             }
-            fold->values_dropped += n * bits(lost->observed & ~to->observed);
+            fold->values_dropped += n * cx_mask_count(lost->observed & ~to->observed);
             if (!add_part(to->cell, to->observed, lost))
                 return CX_SET_OVERFLOW;
         }

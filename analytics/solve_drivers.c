@@ -8,6 +8,7 @@
 #include "analytics/solve_drivers_parts.h"
 
 #include "analytics/fdr.h"
+#include "analytics/missing_parts.h"
 
 #define PATTERN_CAP 512
 #define AUTO_MISSING_MAX 0.02
@@ -83,7 +84,7 @@ static enum cx_fit_status listwise(struct cx_drivers_memory *m,
                                    const struct cx_drivers_question *question, uint64_t columns,
                                    int g)
 {
-    int q = __builtin_popcountll(columns), decimals[CX_COLUMNS_MAX], at = 0;
+    int q = cx_mask_count(columns), decimals[CX_COLUMNS_MAX], at = 0;
     cx_wide *without = m->block + cx_moments_cells(q);
     for (uint64_t rest = columns; rest; rest &= rest - 1)
         decimals[at++] = question->decimals ? question->decimals[__builtin_ctzll(rest)] : 0;
@@ -97,25 +98,49 @@ static enum cx_fit_status listwise(struct cx_drivers_memory *m,
     return solve(m, question->level);
 }
 
-/* The total without group g, folded, in m->folded. */
+/* The total without group g (−1: all of it); NULL: not a part of it. */
+static const struct cx_set *without(struct cx_drivers_memory *m,
+                                    const struct cx_drivers_question *question, int g)
+{
+    const struct cx_set *total = question->total;
+    if (g < 0)
+        return total;
+    cx_set_init(&m->rest, total->columns, m->patterns, m->capacity);
+    cx_set_give_cells(&m->rest, m->cells, (size_t)m->capacity * cx_moments_cells(total->columns));
+    bool fine = cx_set_merge(&m->rest, total, 1) == CX_SET_OK &&
+                cx_set_merge(&m->rest, question->group[g], -1) == CX_SET_OK;
+    return fine ? &m->rest : NULL;
+}
+
+/* The same, folded, in m->folded. */
 static bool gather(struct cx_drivers_memory *m, const struct cx_drivers_question *question, int g,
                    struct cx_set_fold *fold)
 {
-    int q = question->total->columns;
+    const struct cx_set *from = without(m, question, g);
     int cap = question->pattern_cap > 0 ? question->pattern_cap : PATTERN_CAP;
-    size_t room = (size_t)m->capacity * cx_moments_cells(q);
-    const struct cx_set *from = question->total;
-    if (g >= 0) {
-        cx_set_init(&m->rest, q, m->patterns, m->capacity);
-        cx_set_give_cells(&m->rest, m->cells, room);
-        if (cx_set_merge(&m->rest, from, 1) != CX_SET_OK ||
-            cx_set_merge(&m->rest, question->group[g], -1) != CX_SET_OK)
-            return false;
-        from = &m->rest;
-    }
-    cx_set_init(&m->folded, q, m->patterns + m->capacity, m->capacity);
+    size_t room = (size_t)m->capacity * cx_moments_cells(question->total->columns);
+    cx_set_init(&m->folded, question->total->columns, m->patterns + m->capacity, m->capacity);
     cx_set_give_cells(&m->folded, m->cells + room, room);
-    return cx_set_fold(&m->folded, from, cap, fold) == CX_SET_OK;
+    return from && cx_set_fold(&m->folded, from, cap, fold) == CX_SET_OK;
+}
+
+static enum cx_fit_status pairwise(struct cx_drivers_memory *m,
+                                   const struct cx_drivers_question *question, uint64_t columns,
+                                   int g)
+{
+    const struct cx_set *from = without(m, question, g);
+    int64_t pairs;
+    if (!from)
+        return CX_FIT_INSUFFICIENT;
+    cx_pairwise_cross(from, columns, question->decimals, &m->cross, &pairs);
+    enum cx_fit_status status = solve(m, question->level);
+    /* of the drivers that are kept it must be the matrix of some data */
+    cx_fit_correlations(&m->fit, &m->cross, m->numbers);
+    int size = m->fit.kept + 1;
+    if (pairs > 0 && cx_em_cholesky(size, m->numbers, 1e-10) == 0)
+        return status;
+    m->cross.n_effective = 0; /* no coefficients: such correlations are worth no rows */
+    return solve(m, question->level);
 }
 
 static enum cx_fit_status by_em(struct cx_drivers_memory *m,
@@ -144,6 +169,8 @@ enum cx_fit_status cx_drivers_estimate(struct cx_drivers_memory *m,
                                        const struct cx_drivers_question *question, uint64_t columns,
                                        enum cx_method method, int g)
 {
+    if (method == CX_METHOD_PAIRWISE)
+        return pairwise(m, question, columns, g);
     return method == CX_METHOD_LISTWISE ? listwise(m, question, columns, g)
                                         : by_em(m, question, columns, g);
 }
@@ -191,7 +218,7 @@ static enum cx_method choose(const struct cx_drivers *result,
     int64_t missing = 0, rows = result->counts.rows;
     for (uint64_t rest = columns; rest; rest &= rest - 1)
         missing += rows - result->counts.answered[__builtin_ctzll(rest)];
-    bool few = (double)missing <= AUTO_MISSING_MAX * (double)rows * __builtin_popcountll(columns);
+    bool few = (double)missing <= AUTO_MISSING_MAX * (double)rows * cx_mask_count(columns);
     if (!few || !cx_set_complete(question->total, columns, m->block))
         return CX_METHOD_EM;
     bool whole = (double)m->block[CX_MOMENTS_N] >= AUTO_COMPLETE_MIN * (double)rows;
@@ -308,7 +335,7 @@ static enum cx_fit_status fit_all(struct cx_drivers *result,
     bool em = result->method == CX_METHOD_EM;
     for (;;) {
         status = em ? em_without_obstacles(result, question, m, columns)
-                    : listwise(m, question, *columns, -1);
+                    : cx_drivers_estimate(m, question, *columns, result->method, -1);
         bool solved = status == CX_FIT_OK || status == CX_FIT_PERFECT;
         if (em && !solved)
             return status;
@@ -336,7 +363,7 @@ enum cx_fit_status cx_drivers(struct cx_drivers *result, const struct cx_drivers
     result->fit.status = fit_all(result, question, m, &columns);
     if (cx_set_complete(question->total, columns, m->block))
         result->n_complete = (int64_t)m->block[CX_MOMENTS_N];
-    if (result->method == CX_METHOD_LISTWISE)
+    if (result->method == CX_METHOD_LISTWISE) /* of rows, here */
         result->missing = 1 - (double)result->n_complete / (double)result->counts.rows;
     cx_fdr(result->fit.p + 1, (size_t)(q - 1), result->q, order);
     if (result->fit.status == CX_FIT_OK)

@@ -20,7 +20,8 @@
 enum cx_method {
     CX_METHOD_AUTO, /* listwise when under 2 % are missing and 95 % of rows complete, else EM */
     CX_METHOD_EM,
-    CX_METHOD_LISTWISE
+    CX_METHOD_LISTWISE,
+    CX_METHOD_PAIRWISE /* a diagnostic: trust robust_se, not se; insufficient when improper */
 };
 
 struct cx_drivers_question {
@@ -41,8 +42,8 @@ struct cx_drivers {
     struct cx_fit fit;     /* per driver of the set, also those dropped (NAN, with the reason) */
     enum cx_method method; /* used */
     struct cx_set_counts counts;
-    int64_t n_complete;          /* rows with every kept driver and the outcome */
-    double missing;              /* share of kept drivers' answers */
+    int64_t n_complete; /* rows with every kept driver and the outcome */
+    double missing;     /* EM: share of the kept drivers' answers; listwise: of rows left out */
     struct cx_set_fold fold;     /* what the cap on patterns cost */
     bool converged, model_based; /* of EM; intervals by normal theory for want of groups */
     int groups;                  /* used for the intervals; 0 = none */

@@ -180,7 +180,7 @@ static double information(const struct share *s)
 void cx_drivers_share(struct cx_drivers *result, const struct cx_drivers_question *question,
                       struct cx_drivers_memory *m, uint64_t columns)
 {
-    int k = __builtin_popcountll(columns) - 1, statistics = 3 * k + 2;
+    int k = cx_mask_count(columns) - 1, statistics = 3 * k + 2;
     struct share s = {.result = result, .question = question, .m = m, .columns = columns, .k = k};
     s.statistics = statistics;
     s.theta = m->without;

@@ -197,9 +197,38 @@ void fp_tally_put(struct fp_delta *delta, struct fp_key key, int64_t y, int bin,
         abort();
 }
 
-static void add_event(struct fp_batch *b, const struct fp_fact *fact, const struct fp_names *names)
+/* Adds one contribution to its cells, or (sign −1) takes it away again. */
+static bool add_contribution(struct fp_batch *b, const struct fp_fact *fact,
+                             const struct fp_names *names, const struct fp_contribution *c,
+                             int sign)
+{
+    int32_t series = b->binding->series[c->kpi];
+    struct fp_key day = {{series, fact->day, names->unit, names->channel}};
+    struct fp_key hour = {{series, fact->hour, names->unit, names->channel}};
+    bool hourly = b->binding->model->kpis[c->kpi].grain == FP_GRAIN_HOUR;
+    if (!cx_tally_add(&fp_delta_cell(&b->days, day)->tally, c->y, -1, 1, sign))
+        return false;
+    if (hourly && !cx_tally_add(&fp_delta_cell(&b->hours, hour)->tally, c->y, -1, 1, sign)) {
+        (void)cx_tally_add(&fp_delta_cell(&b->days, day)->tally, c->y, -1, 1, -sign);
+        return false;
+    }
+    if (c->sketch >= 0) {
+        day.part[4] = c->sketch;
+        fp_delta_cell(&b->sketch, day)->count[0] += sign;
+    }
+    return true;
+}
+
+static bool add_event(struct fp_batch *b, const struct fp_fact *fact, const struct fp_names *names)
 {
     const struct fp_event *e = fact->event;
+    for (int i = 0; i < fact->contribution_count; i++) {
+        if (add_contribution(b, fact, names, &fact->contributions[i], 1))
+            continue;
+        while (i-- > 0) /* all or nothing */
+            (void)add_contribution(b, fact, names, &fact->contributions[i], -1);
+        return false;
+    }
     struct fp_cell *cover =
         fp_delta_cell(&b->coverage, (struct fp_key){{names->touchpoint, fact->day}});
     static const int column[FP_OUTCOMES] = {-1, FP_COVER_FAILED, FP_COVER_ABANDONED,
@@ -207,20 +236,15 @@ static void add_event(struct fp_batch *b, const struct fp_fact *fact, const stru
     cover->count[FP_COVER_EVENTS]++;
     if (column[e->outcome] >= 0)
         cover->count[column[e->outcome]]++;
-    for (int i = 0; i < fact->contribution_count; i++) {
-        const struct fp_contribution *c = &fact->contributions[i];
-        int32_t series = b->binding->series[c->kpi];
-        fp_tally_put(&b->days, (struct fp_key){{series, fact->day, names->unit, names->channel}},
-                     c->y, -1, 1, 1);
-        if (b->binding->model->kpis[c->kpi].grain == FP_GRAIN_HOUR)
-            fp_tally_put(&b->hours,
-                         (struct fp_key){{series, fact->hour, names->unit, names->channel}}, c->y,
-                         -1, 1, 1);
-        if (c->sketch >= 0)
-            fp_delta_cell(&b->sketch, (struct fp_key){{series, fact->day, names->unit,
-                                                       names->channel, c->sketch}})
-                ->count[0]++;
-    }
+    return true;
+}
+
+/* The time a reject is filed under: the record's own, unless that is none or beyond any partition.
+ */
+static int64_t filing_time_us(const struct fp_record *record)
+{
+    bool sane = record->timestamp_ms > 0 && record->timestamp_ms < FP_TIME_END_US / 1000;
+    return sane ? record->timestamp_ms * 1000 : fp_wall_us();
 }
 
 static void fill_answers(struct fp_batch *b, const struct fp_fact *fact, struct fp_row *row)
@@ -282,6 +306,9 @@ static void add_row(struct fp_batch *b, int share, const struct fp_record *recor
     fill_answers(b, fact, row);
     bool may_move = e->has_submitted_at && (e->revision > 1 || e->status == FP_RESPONSE_VOID);
     row->record = may_move ? keep_record(b, record) : NULL;
+    row->filed_us = filing_time_us(record);
+    if (may_move)
+        fp_batch_need_month(b, row->filed_us);
 }
 
 static void add_filed(struct fp_batch *b, const struct fp_fact *fact, const struct fp_names *names,
@@ -312,38 +339,40 @@ static void add_filed(struct fp_batch *b, const struct fp_fact *fact, const stru
             ->count[FP_COVER_INVITED]++;
 }
 
-void fp_batch_add(struct fp_batch *batch, int share, const struct fp_record *record,
+/* Interventions and erasures hold for ever: their tables have no partitions. */
+static bool needs_partition(enum fp_event_type type)
+{
+    return type != FP_EVENT_ERASURE && type != FP_EVENT_INTERVENTION;
+}
+
+bool fp_batch_add(struct fp_batch *batch, int share, const struct fp_record *record,
                   const struct fp_fact *fact, const struct fp_names *names, const uint8_t *subject)
 {
     struct fp_share *s = &batch->shares[share];
-    if (fact->time_us > s->last_event_us && fact->event->type != FP_EVENT_ERASURE)
-        s->last_event_us = fact->time_us;
-    fp_batch_need_month(batch, fact->time_us);
-    fp_batch_need_month(batch, (int64_t)fact->day *
-                                   DAY_US); /* the local day may lie in the month beside */
-    switch (fact->event->type) {
-    case FP_EVENT_TOUCHPOINT:
-        add_event(batch, fact, names);
-        s->count[FP_APPLIED]++;
-        break;
-    case FP_EVENT_RESPONSE:
-    case FP_EVENT_ERASURE:
+    enum fp_event_type type = fact->event->type;
+    if (type == FP_EVENT_TOUCHPOINT && !add_event(batch, fact, names))
+        return false;
+    if (type == FP_EVENT_RESPONSE || type == FP_EVENT_ERASURE)
         add_row(batch, share, record, fact, names, subject);
-        break;
-    default:
+    else if (type != FP_EVENT_TOUCHPOINT)
         add_filed(batch, fact, names, subject);
-        s->count[FP_APPLIED]++;
+    s->count[FP_APPLIED] += type != FP_EVENT_RESPONSE && type != FP_EVENT_ERASURE;
+    if (fact->time_us > s->last_event_us && type != FP_EVENT_ERASURE)
+        s->last_event_us = fact->time_us;
+    if (needs_partition(type)) {
+        fp_batch_need_month(batch, fact->time_us);
+        fp_batch_need_month(batch,
+                            fact->day * DAY_US); /* the local day may lie in the month beside */
     }
+    return true;
 }
 
 void fp_batch_reject(struct fp_batch *batch, int share, const struct fp_record *record,
                      const struct fp_error *why)
 {
     GROW(batch->rejected, batch->rejected_count, batch->rejected_capacity);
-    struct fp_record *copy = keep_record(batch, record);
-    if (copy->timestamp_ms <= 0) /* a log without timestamps: the ledger still needs a time */
-        copy->timestamp_ms = fp_wall_us() / 1000;
-    batch->rejected[batch->rejected_count++] = (struct fp_rejected){share, copy, *why};
+    batch->rejected[batch->rejected_count++] =
+        (struct fp_rejected){share, keep_record(batch, record), filing_time_us(record), *why};
     batch->shares[share].count[FP_REJECTED]++;
-    fp_batch_need_month(batch, copy->timestamp_ms * 1000);
+    fp_batch_need_month(batch, batch->rejected[batch->rejected_count - 1].at_us);
 }

@@ -59,6 +59,7 @@ struct fp_row {
     const int16_t *items, *scores, *measures;
     const int64_t *amounts, *tallied;
     const struct fp_record *record; /* kept copy: a row can still be rejected when settled */
+    int64_t filed_us;               /* … and then under this time */
 };
 
 struct fp_filed { /* invitation, case or intervention: stored as it comes */
@@ -74,6 +75,7 @@ struct fp_filed { /* invitation, case or intervention: stored as it comes */
 struct fp_rejected {
     int share;
     const struct fp_record *record; /* a copy in the arena */
+    int64_t at_us;                  /* of the record, for the partition it is filed in */
     struct fp_error why;
 };
 
@@ -128,8 +130,9 @@ int fp_batch_share(struct fp_batch *batch, const struct fp_share *fresh);
 /* Whether one more message surely fits. */
 bool fp_batch_has_room(const struct fp_batch *batch, int64_t messages_max, size_t bytes_max);
 
-/* Adds a resolved message. subject may be NULL (absent or no key). */
-void fp_batch_add(struct fp_batch *batch, int share, const struct fp_record *record,
+/* Adds a resolved message. subject may be NULL (absent or no key). False, with nothing added, when
+ * a sum would exceed 64 bits: no table could hold it either (sums of squares never shrink). */
+bool fp_batch_add(struct fp_batch *batch, int share, const struct fp_record *record,
                   const struct fp_fact *fact, const struct fp_names *names, const uint8_t *subject);
 void fp_batch_reject(struct fp_batch *batch, int share, const struct fp_record *record,
                      const struct fp_error *why);

@@ -322,6 +322,12 @@ static enum fp_status redrive_one(struct task *task, const struct letter *letter
     char topic[256];
     if (letter->copy)
         return FP_OK;
+    if (letter->said->cut) {
+        fprintf(stderr, "%s: not sent: only the beginning of it is here (%zu of %.*s bytes)\n",
+                letter->key, letter->record->len, (int)letter->said->size.len,
+                letter->said->size.at);
+        return FP_OK;
+    }
     struct fp_header *headers = calloc(letter->record->header_count + 1, sizeof *headers);
     if (headers == NULL)
         return fp_fail(err, FP_FATAL, "no_memory", "", "out of memory");

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A dead letter: the record as it was (value, headers; its key in a header), plus where and why.
+ * A record that would not fit a topic with the broker's default limits loses the end of its value
+ * (`cut`, fp_size says how much there was), and headers of more than 400 kB in all.
  * Key: "topic/partition/offset", so copies of the same record are recognisable. */
 #ifndef FP_DEAD_LETTER_H
 #define FP_DEAD_LETTER_H
@@ -7,8 +9,8 @@
 #include "daemon/kafka.h"
 #include "daemon/status.h"
 
-#define FP_DEAD_PREFIX \
-    "fp_" /* headers of ours; a record that is rejected again loses the old ones */
+/* Headers of ours; a record that is rejected again loses the old ones. */
+#define FP_DEAD_PREFIX "fp_"
 
 /* Queues one dead letter; the caller flushes the producer. */
 enum fp_status fp_dead_letter_send(struct fp_producer *producer, const char *topic,
@@ -17,7 +19,9 @@ enum fp_status fp_dead_letter_send(struct fp_producer *producer, const char *top
 
 /* What a dead letter says. Strings are slices of its headers. */
 struct fp_dead_letter {
-    struct fp_slice topic, partition, offset, timestamp_ms, reason, field, detail, version;
+    struct fp_slice topic, partition, offset, timestamp_ms, reason, field, detail, version,
+        size;                    /* of the original value */
+    bool cut;                    /* the value is only the beginning of the original */
     const struct fp_header *key; /* the original key, NULL when there was none */
 };
 /* False when the record is not a dead letter of ours. */

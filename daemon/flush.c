@@ -145,7 +145,7 @@ static enum fp_status look_up(struct fp_flush *f, struct fp_batch *batch, struct
                               struct fp_error *err)
 {
     struct fp_pg_result *results[8] = {0};
-    int first = q->queued + 1; /* after the lock */
+    int first = q->queued;
     enum fp_status status = fp_queue_lookups(q, batch);
     if (status == FP_OK)
         status = fp_pg_flight_run(f->pg, false, f->deadline_ms, results, 8, err);
@@ -167,9 +167,9 @@ static enum fp_status queue_writes(struct fp_flush *f, struct fp_batch *batch, s
     struct fp_settlement *s = &f->settlement;
     enum fp_status status = fp_queue_responses(q, s);
     if (status == FP_OK)
-        status = fp_queue_erasures(q, s);
-    if (status == FP_OK)
         status = fp_queue_filed(q, batch);
+    if (status == FP_OK)
+        status = fp_queue_erasures(q, s); /* after what they may erase */
     if (status == FP_OK)
         status = fp_queue_tallies(q, "tally_hour", &batch->hours, f->lane);
     if (status == FP_OK)
@@ -222,6 +222,8 @@ static enum fp_status fly(struct fp_flush *f, struct fp_batch *batch, struct fp_
         status = queue_settings(&q, f->deadline_ms);
     if (status == FP_OK)
         status = fp_queue_positions(&q, batch, f->owner);
+    if (status == FP_OK)
+        status = fp_queue_lock(&q, batch);
     if (status == FP_OK && batch->row_count) {
         status = look_up(f, batch, &q, err);
         FP_POINT("after_lookup");

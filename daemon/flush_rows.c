@@ -106,7 +106,7 @@ enum fp_status fp_queue_rejects(struct fp_queue *q, const struct fp_batch *batch
         fp_pg_put_int(&p.at[1], share->partition);
         fp_pg_put_int(&p.at[2], share->incarnation);
         fp_pg_put_int(&p.at[3], r->record->offset);
-        fp_pg_put_time(&p.at[4], r->record->timestamp_ms * 1000);
+        fp_pg_put_time(&p.at[4], r->at_us);
         fp_pg_put_slice(&p.at[5], fp_slice_of(r->why.code));
         fp_pg_put_slice(&p.at[6], fp_slice_of(r->why.where));
         fp_pg_put_slice(&p.at[7], fp_slice_of(r->why.what));
@@ -120,6 +120,11 @@ enum fp_status fp_queue_rejects(struct fp_queue *q, const struct fp_batch *batch
 }
 
 /* ---- filed messages -------------------------------------------------------------------------- */
+
+/* The subject of k, unless it was erased since. */
+#define NOT_ERASED \
+    " CASE WHEN NOT EXISTS (SELECT FROM flightpath.tombstone t WHERE t.subject = k.subject" \
+    " AND k.at <= t.erased_before) THEN k.subject END"
 
 static enum fp_status queue_invitations(struct fp_queue *q, const struct fp_batch *batch)
 {
@@ -142,7 +147,10 @@ static enum fp_status queue_invitations(struct fp_queue *q, const struct fp_batc
         q,
         "INSERT INTO flightpath.invitation (source, id, at, survey, journey, touchpoint, unit,"
         " channel, subject)"
-        " SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+        " SELECT k.source, k.id, k.at, k.survey, k.journey, k.touchpoint, k.unit, k.channel," NOT_ERASED
+        " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+        " AS k(source, id, at, survey, journey, touchpoint, unit, channel, subject)"
+        " ON CONFLICT DO NOTHING",
         &p);
 }
 
@@ -169,7 +177,10 @@ static enum fp_status queue_cases(struct fp_queue *q, const struct fp_batch *bat
         q,
         "INSERT INTO flightpath.case_event (source, id, at, \"case\", state, interaction,"
         " response, owner, subject)"
-        " SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+        " SELECT k.source, k.id, k.at, k.\"case\", k.state, k.interaction, k.response, k.owner," NOT_ERASED
+        " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+        " AS k(source, id, at, \"case\", state, interaction, response, owner, subject)"
+        " ON CONFLICT DO NOTHING",
         &p);
 }
 
@@ -398,6 +409,23 @@ enum fp_status fp_queue_erasures(struct fp_queue *q, const struct fp_settlement 
     " r.status, r.day, r.audience, r.touchpoint, r.unit, r.channel, r.weight," \
     " encode(r.subject, 'hex'), array_to_string(r.tallied, ',')"
 
+/* An erasure and what else there is of its subject must not pass each other unseen: erasures wait
+ * for the flushes under way, and hold up the others until they commit. */
+enum fp_status fp_queue_lock(struct fp_queue *q, const struct fp_batch *batch)
+{
+    struct fp_params none = {.count = 0};
+    bool erases = false;
+    for (size_t i = 0; i < batch->row_count; i++)
+        erases |= batch->rows[i].erasure;
+    if (batch->row_count == 0 && batch->filed_count == 0)
+        return FP_OK;
+    return fp_queue_add(q,
+                        erases
+                            ? "SELECT pg_advisory_xact_lock(hashtext('flightpath.erasure'))"
+                            : "SELECT pg_advisory_xact_lock_shared(hashtext('flightpath.erasure'))",
+                        &none);
+}
+
 enum fp_status fp_queue_lookups(struct fp_queue *q, const struct fp_batch *batch)
 {
     struct fp_params keys, erased, subjects;
@@ -414,23 +442,13 @@ enum fp_status fp_queue_lookups(struct fp_queue *q, const struct fp_batch *batch
         fp_pg_put_int(&keys.at[0], row->names.source);
         fp_pg_put_slice(&keys.at[1], row->id);
     }
-    bool erases = erased.at[0].count > 0;
-    /* An erasure and a response of the same subject must not pass each other unseen: erasures wait
-     * for the flushes under way, and hold up the others until they commit. */
-    struct fp_params none = {.count = 0};
-    enum fp_status status =
-        fp_queue_add(q,
-                     erases ? "SELECT pg_advisory_xact_lock(hashtext('flightpath.erasure'))"
-                            : "SELECT pg_advisory_xact_lock_shared(hashtext('flightpath.erasure'))",
-                     &none);
-    if (status == FP_OK)
-        status = fp_queue_add(
-            q,
-            STORED_COLUMNS
-            " FROM unnest($1, $2) AS k(source, id) JOIN flightpath.response r ON r.source ="
-            " k.source AND r.id = k.id"
-            " FOR UPDATE OF r",
-            &keys);
+    enum fp_status status = fp_queue_add(
+        q,
+        STORED_COLUMNS
+        " FROM unnest($1, $2) AS k(source, id) JOIN flightpath.response r ON r.source ="
+        " k.source AND r.id = k.id"
+        " FOR UPDATE OF r",
+        &keys);
     if (status == FP_OK)
         status = fp_queue_add(
             q, STORED_COLUMNS " FROM flightpath.response r WHERE r.subject = ANY ($1) FOR UPDATE",

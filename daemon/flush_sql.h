@@ -27,8 +27,10 @@ enum fp_status fp_queue_coverage(struct fp_queue *q, struct fp_delta *delta, int
 enum fp_status fp_queue_filed(struct fp_queue *q, const struct fp_batch *batch);
 enum fp_status fp_queue_responses(struct fp_queue *q, const struct fp_settlement *s);
 enum fp_status fp_queue_erasures(struct fp_queue *q, const struct fp_settlement *s);
+/* Keeps erasures apart from everything else that has a subject, until the end of the transaction. */
+enum fp_status fp_queue_lock(struct fp_queue *q, const struct fp_batch *batch);
 /* Locks and reads what the batch's rows may meet. Its results, after those of the
- * statements queued before: the lock, responses, responses of erased subjects, tombstones. */
+ * statements queued before: responses, responses of erased subjects, tombstones. */
 enum fp_status fp_queue_lookups(struct fp_queue *q, const struct fp_batch *batch);
 
 enum fp_status fp_queue_add(struct fp_queue *q, const char *sql,

@@ -8,6 +8,7 @@
 #include "daemon/ingest.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -331,6 +332,23 @@ static void put_back(struct fp_ingest *in)
     nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
 }
 
+/* Reading on would mean to pass what cannot be read: stand still, and let a person decide. */
+static void halt_corrupt(struct fp_ingest *in, const struct fp_record *record,
+                         const struct fp_error *err)
+{
+    struct fp_part *part = fp_ownership_find(&in->ownership, record->topic, record->partition);
+    char why[640];
+    fp_health_count(&in->health->kafka_errors, 1);
+    if (part == NULL || part->state == FP_PART_HALTED || part->state == FP_PART_ABSENT)
+        return;
+    snprintf(
+        why, sizeof why,
+        "the log cannot be read from offset %lld on (%s: %s); delete the records up to the next"
+        " good one, set on_offset_lost = skip and start again",
+        (long long)part->next, err->code, err->what);
+    fp_ownership_halt(&in->ownership, part, why);
+}
+
 static enum fp_status poll_some(struct fp_ingest *in, struct fp_error *err)
 {
     struct fp_record record;
@@ -354,6 +372,9 @@ static enum fp_status poll_some(struct fp_ingest *in, struct fp_error *err)
                     true; /* the rewind compares the position with the log, and halts or skips */
             break;
         }
+        case FP_POLL_CORRUPT:
+            halt_corrupt(in, &record, err);
+            break;
         case FP_POLL_ERROR:
             fp_health_count(&in->health->kafka_errors, 1);
             fp_log(FP_LOG_WARN, "kafka_error", "%s: %s", err->code, err->what);

@@ -184,6 +184,19 @@ static enum fp_status understand(struct fp_ingest *in, const struct fp_record *r
     return fp_resolve(in->binding->model, in->event, record->timestamp_ms, in->fact, err);
 }
 
+/* The batch already holds so much that one more would exceed 64 bits; the stored sums would too. */
+static void refuse_overflow(struct fp_ingest *in, struct fp_part *part, int share,
+                            const struct fp_record *record)
+{
+    struct fp_error why;
+    (void)fp_fail(
+        &why, FP_REJECT, "poison", "data.measures",
+        "a KPI's sum of squares would exceed 64 bits; lower the measure's max in the model");
+    if (uses_window(in->event->type))
+        fp_window_forget_last(part->window);
+    fp_batch_reject(in->filling, share, record, &why);
+}
+
 static enum fp_status take(struct fp_ingest *in, struct fp_part *part,
                            const struct fp_record *record, struct fp_error *err)
 {
@@ -207,7 +220,8 @@ static enum fp_status take(struct fp_ingest *in, struct fp_part *part,
         struct fp_slice whom = e->type == FP_EVENT_ERASURE ? e->erase_subject : e->subject;
         bool known = e->type != FP_EVENT_TOUCHPOINT && /* events are stored without their subject */
                      fp_subject_pseudonym(in->subject_key, whom, subject);
-        fp_batch_add(in->filling, share, record, in->fact, &names, known ? subject : NULL);
+        if (!fp_batch_add(in->filling, share, record, in->fact, &names, known ? subject : NULL))
+            refuse_overflow(in, part, share, record);
     }
     pass(in, part, share, record);
     return FP_OK;

@@ -36,6 +36,7 @@ enum fp_poll_result {
     FP_POLL_RECORD,      /* *record is valid until fp_consumer_done() */
     FP_POLL_END,         /* end of a partition: record->topic/partition/offset only */
     FP_POLL_OFFSET_LOST, /* the log no longer holds the position of record->topic/partition */
+    FP_POLL_CORRUPT,     /* a batch of record->topic/partition cannot be read: bad CRC, codec, size */
     FP_POLL_ERROR,       /* transient; err says what; go on polling */
     FP_POLL_FATAL        /* exit */
 };
@@ -64,6 +65,8 @@ enum fp_status fp_consumer_assign(struct fp_consumer *consumer,
 /* Stop or restart delivery of the whole assignment; idempotent; never resumes what is not paused.
  */
 void fp_consumer_pause(struct fp_consumer *consumer, bool paused);
+/* Stops fetching one partition for good (its log cannot be read); the others go on. */
+void fp_consumer_hold(struct fp_consumer *consumer, const char *topic, int32_t partition);
 /* [low, high) of the log as the broker has it now. */
 enum fp_status fp_consumer_watermarks(struct fp_consumer *consumer, const char *topic,
                                       int32_t partition, int timeout_ms, int64_t *low,

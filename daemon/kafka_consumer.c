@@ -20,11 +20,12 @@
 struct held { /* one partition of the assignment */
     const char *topic;
     int32_t partition;
-    bool paused;
+    bool paused, stopped; /* stopped: paused whatever the others are */
 };
 
 struct fp_consumer {
     rd_kafka_t *rk;
+    rd_kafka_t *asker; /* for questions about the log: on rk they would wait behind a long fetch */
     struct fp_rebalance rebalance;
     rd_kafka_message_t *message;
     struct fp_header_room room;
@@ -111,19 +112,37 @@ static void unassign(struct fp_consumer *c, const rd_kafka_topic_partition_list_
         c->held_count = 0;
 }
 
-static void apply_pause(struct fp_consumer *c)
+static void pause_those(struct fp_consumer *c, bool pause)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)c->held_count);
-    for (size_t i = 0; i < c->held_count; i++)
-        if (c->held[i].paused != c->paused) {
-            rd_kafka_topic_partition_list_add(list, c->held[i].topic, c->held[i].partition);
-            c->held[i].paused = c->paused;
-        }
-    if (list->cnt && c->paused)
+    for (size_t i = 0; i < c->held_count; i++) {
+        struct held *h = &c->held[i];
+        bool wanted = c->paused || h->stopped;
+        if (wanted != pause || h->paused == wanted)
+            continue;
+        rd_kafka_topic_partition_list_add(list, h->topic, h->partition);
+        h->paused = wanted;
+    }
+    if (list->cnt && pause)
         rd_kafka_pause_partitions(c->rk, list);
     else if (list->cnt)
         rd_kafka_resume_partitions(c->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
+}
+
+static void apply_pause(struct fp_consumer *c)
+{
+    pause_those(c, true);
+    pause_those(c, false);
+}
+
+void fp_consumer_hold(struct fp_consumer *consumer, const char *topic, int32_t partition)
+{
+    struct held *h = find_held(consumer, topic, partition);
+    if (h == NULL)
+        return;
+    h->stopped = true;
+    apply_pause(consumer);
 }
 
 void fp_consumer_pause(struct fp_consumer *consumer, bool paused)
@@ -178,8 +197,8 @@ enum fp_status fp_consumer_assign(struct fp_consumer *consumer,
         if (more == NULL)
             abort();
         consumer->held = more;
-        consumer->held[consumer->held_count++] =
-            (struct held){intern(consumer, partitions[i].topic), partitions[i].partition, false};
+        consumer->held[consumer->held_count++] = (struct held){
+            intern(consumer, partitions[i].topic), partitions[i].partition, false, false};
     }
     rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_topic_partition_list_destroy(moved);
@@ -234,6 +253,8 @@ static enum fp_status open_handle(struct fp_consumer *c, const struct fp_kafka_c
                                     prefetch,
                                     "fetch.max.bytes",
                                     "16777216",
+                                    "fetch.wait.max.ms",
+                                    "100",
                                     "socket.keepalive.enable",
                                     "true",
                                     "reconnect.backoff.max.ms",
@@ -269,6 +290,29 @@ static enum fp_status open_handle(struct fp_consumer *c, const struct fp_kafka_c
     return FP_OK;
 }
 
+static enum fp_status open_asker(struct fp_consumer *c, const struct fp_kafka_config *config,
+                                 struct fp_error *err)
+{
+    static const char *const defaults[] = {"client.id",
+                                           "flightpath-ask",
+                                           "allow.auto.create.topics",
+                                           "false",
+                                           "reconnect.backoff.max.ms",
+                                           "5000",
+                                           "log.connection.close",
+                                           "false",
+                                           NULL};
+    char why[256];
+    rd_kafka_conf_t *conf = fp_kafka_conf(config, defaults, NULL, err);
+    if (conf == NULL)
+        return FP_FATAL;
+    c->asker = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    if (c->asker)
+        return FP_OK;
+    rd_kafka_conf_destroy(conf);
+    return fp_fail(err, FP_FATAL, "kafka_client", "kafka", "%s", why);
+}
+
 enum fp_status fp_consumer_open(const struct fp_kafka_config *config, const char *group,
                                 const char *const *topics, size_t topic_count,
                                 const struct fp_rebalance *rebalance, struct fp_consumer **consumer,
@@ -279,6 +323,8 @@ enum fp_status fp_consumer_open(const struct fp_kafka_config *config, const char
         return fp_fail(err, FP_FATAL, "no_memory", "kafka", "out of memory");
     c->rebalance = *rebalance;
     enum fp_status status = open_handle(c, config, group, err);
+    if (status == FP_OK)
+        status = open_asker(c, config, err);
     if (status == FP_OK) {
         rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)topic_count);
         for (size_t i = 0; i < topic_count; i++)
@@ -308,6 +354,11 @@ static enum fp_poll_result poll_error(rd_kafka_t *rk, rd_kafka_message_t *m, str
     if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
         m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
         return FP_POLL_OFFSET_LOST;
+    if (m->rkt &&
+        (m->err == RD_KAFKA_RESP_ERR__BAD_MSG || m->err == RD_KAFKA_RESP_ERR_INVALID_MSG ||
+         m->err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION ||
+         m->err == RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED))
+        return FP_POLL_CORRUPT;
     return FP_POLL_ERROR;
 }
 
@@ -337,8 +388,9 @@ enum fp_status fp_consumer_watermarks(struct fp_consumer *consumer, const char *
                                       int32_t partition, int timeout_ms, int64_t *low,
                                       int64_t *high, struct fp_error *err)
 {
+    rd_kafka_poll(consumer->asker, 0); /* nobody else takes its events */
     rd_kafka_resp_err_t code =
-        rd_kafka_query_watermark_offsets(consumer->rk, topic, partition, low, high, timeout_ms);
+        rd_kafka_query_watermark_offsets(consumer->asker, topic, partition, low, high, timeout_ms);
     return code ? fp_kafka_fail(err, code, topic) : FP_OK;
 }
 
@@ -381,6 +433,8 @@ bool fp_consumer_close(struct fp_consumer *consumer, int deadline_ms)
         int64_t left = deadline - fp_now_ms();
         ok = fp_kafka_destroy(consumer->rk, left > 500 ? (int)left : 500);
     }
+    if (consumer->asker)
+        fp_kafka_destroy(consumer->asker, 500);
     if (!ok)
         return false; /* the client still lives: leave its memory alone */
     for (size_t i = 0; i < consumer->topic_count; i++)

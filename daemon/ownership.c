@@ -202,6 +202,7 @@ void fp_ownership_halt(struct fp_ownership *o, struct fp_part *part, const char 
             "UPDATE flightpath.ingest_position SET halted = $3 WHERE topic = $1 AND partition = $2",
             &p, NULL, &err) != FP_OK)
         fp_log(FP_LOG_WARN, "halt_not_stored", "%s", err.what);
+    fp_consumer_hold(o->consumer, part->topic, part->partition);
     release(part, FP_PART_HALTED);
 }
 

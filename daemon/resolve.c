@@ -15,7 +15,6 @@
 
 #define HOUR_US INT64_C(3600000000)
 #define DAY_US (24 * HOUR_US)
-#define TIME_END_US (INT64_C(4102444800) * 1000000) /* 2100-01-01 */
 
 static enum fp_status reject(struct fp_error *err, const char *code, const char *group,
                              struct fp_slice name, const char *what)
@@ -36,7 +35,7 @@ static enum fp_status place_in_time(const struct fp_model *model, int64_t record
     const char *where = response && e->has_submitted_at ? "data.submitted_at" : "time";
     fact->time_us = response ? e->submitted_at_us : e->time_us;
     if (fact->time_us < 0 ||
-        fact->time_us >= TIME_END_US) /* what the time zone's table and the partitions cover */
+        fact->time_us >= FP_TIME_END_US) /* what the time zone's table and the partitions cover */
         return fp_fail(err, FP_REJECT, fact->time_us < 0 ? "too_old" : "future", where,
                        "outside the years 1970 to 2099");
     fact->hour = (int32_t)(fact->time_us / HOUR_US);

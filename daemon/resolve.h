@@ -9,6 +9,7 @@
 #include "daemon/model.h"
 
 #define FP_CONTRIBUTIONS_MAX 256
+#define FP_TIME_END_US (INT64_C(4102444800) * 1000000) /* 2100-01-01: no zone or partition goes on */
 #define FP_SCORE_SKIPPED INT16_MIN
 #define FP_SCORE_NOT_APPLICABLE (INT16_MIN + 1)
 

@@ -224,7 +224,7 @@ static void reject_row(struct fp_settlement *s, const struct fp_row *row)
 {
     GROW(s->rejected, s->rejected_count, s->rejected_capacity);
     struct fp_rejected *r = &s->rejected[s->rejected_count++];
-    *r = (struct fp_rejected){.share = row->share, .record = row->record};
+    *r = (struct fp_rejected){.share = row->share, .record = row->record, .at_us = row->filed_us};
     (void)fp_fail(&r->why, FP_REJECT, "submitted_at_changed", "data.submitted_at",
                   "a revision must keep the submitted_at of the response it revises");
 }

@@ -4,15 +4,40 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Bytes of the UTF-8 sequence at `from`, 0 when it is cut or no sequence at all. Overlong forms
+ * need no care: decoded text has none, and what else comes here is ours. */
+static size_t sequence(const unsigned char *from)
+{
+    size_t len = from[0] < 0x80                      ? 1
+                 : from[0] >= 0xC2 && from[0] < 0xE0 ? 2
+                 : from[0] >= 0xE0 && from[0] < 0xF0 ? 3
+                 : from[0] >= 0xF0 && from[0] < 0xF5 ? 4
+                                                     : 0;
+    for (size_t i = 1; i < len; i++)
+        if ((from[i] & 0xC0) != 0x80)
+            return 0;
+    return len;
+}
+
+/* A copy that fits, without control characters and without half a character: names are cut to
+ * length where messages are made, and PostgreSQL refuses text that ends inside a sequence. */
 static void copy_clean(char *to, size_t size, const char *from)
 {
-    size_t i = 0;
-    for (; from && from[i] && i + 1 < size; i++)
-        to[i] = ((unsigned char)from[i] < 0x20 || from[i] == 0x7f) ? ' ' : from[i];
-    /* never end inside a UTF-8 sequence */
-    while (from && from[i] && i > 0 && ((unsigned char)from[i] & 0xC0) == 0x80)
-        i--;
-    to[i] = '\0';
+    size_t used = 0;
+    for (const unsigned char *at = (const unsigned char *)from; at && *at;) {
+        size_t len = sequence(at);
+        if (used + (len ? len : 1) + 1 > size)
+            break;
+        if (len == 0 || (len == 1 && (*at < 0x20 || *at == 0x7f))) {
+            to[used++] = len ? ' ' : '?';
+            at++;
+            continue;
+        }
+        memcpy(to + used, at, len);
+        used += len;
+        at += len;
+    }
+    to[used] = '\0';
 }
 
 enum fp_status fp_fail(struct fp_error *err, enum fp_status status, const char *code,

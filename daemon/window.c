@@ -136,3 +136,13 @@ bool fp_window_seen(struct fp_window *window, uint64_t hash, int64_t offset)
     window->queue[window->tail++ & window->queue_mask] = *e;
     return seen;
 }
+
+void fp_window_forget_last(struct fp_window *window)
+{
+    if (window->tail == window->head)
+        return;
+    struct entry last = window->queue[--window->tail & window->queue_mask];
+    struct entry *e = find(window, last.hash);
+    if (e->offset == last.offset)
+        erase(window, e);
+}

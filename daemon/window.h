@@ -23,5 +23,7 @@ void fp_window_clear(struct fp_window *window);
 /* Offsets must not decrease between calls. Returns whether the id is a duplicate, and remembers it
  * at this offset either way. Out of memory ends the process: the answer would be wrong. */
 bool fp_window_seen(struct fp_window *window, uint64_t hash, int64_t offset);
+/* Takes back the id remembered last, which was new: its record was not accepted after all. */
+void fp_window_forget_last(struct fp_window *window);
 
 #endif

@@ -89,17 +89,16 @@ def test_records_expire_while_it_reads(pipeline, start, kafka, wait_for):
     """The position is lost under a running replica: after a pause, the log begins beyond it."""
     topic = pipeline.topics.touchpoints
     put(kafka, topic, range(50))
-    one = start(batch_messages=10).ready()
+    one = start().ready()
     wait_for(lambda: position(pipeline, topic) == 50, "it has read them")
     one.signal(signal.SIGSTOP)
-    put(kafka, topic, range(50, 250))
+    put(kafka, topic, range(50, 51))  # answers the fetch that waits at the broker
+    put(kafka, topic, range(51, 250))
     kafka.delete_records(topic, 0, 200)
     one.signal(signal.SIGCONT)
-    wait_for(lambda: halted(pipeline) or position(pipeline, topic) == 250, "halted, or it had them",
-             30)
-    if not halted(pipeline):
-        pytest.skip("the records were fetched before they expired")
-    assert position(pipeline, topic) == 50 and one.stop() == 0
+    wait_for(lambda: halted(pipeline), "it halts", 30)
+    assert one.stop() == 0
+    assert position(pipeline, topic) == pipeline.counts()["applied"] in (50, 51)
 
 
 # ---- another log under the same name

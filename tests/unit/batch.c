@@ -206,6 +206,22 @@ Test(batch, a_month_nobody_can_hold_is_left_out)
     cr_assert_eq(month_count(), 0);
 }
 
+/* Whatever is remembered of the last month must not outlive the bits. */
+Test(batch, the_same_month_is_needed_again_after_a_reset)
+{
+    for (int round = 0; round < 3; round++) {
+        fp_batch_need_month(batch, AT);
+        fp_batch_need_month(batch, 0);
+        fp_batch_need_month(batch, 1);
+        fp_batch_need_month(batch, AT + 1);
+        cr_assert(month(MARCH) && month(0), "round %d", round);
+        cr_assert_eq(month_count(), 2);
+        batch->binding = NULL;
+        fp_batch_reset(batch);
+        cr_assert_eq(month_count(), 0);
+    }
+}
+
 /* The instant is in March, its local day is the first of April: both partitions are needed. */
 Test(batch, a_message_needs_the_month_of_its_instant_and_of_its_local_day)
 {
@@ -222,7 +238,11 @@ Test(batch, a_rejected_record_needs_the_month_of_its_timestamp)
     cr_assert_eq(month_count(), 1);
     record.timestamp_ms = -1; /* a log without times: now */
     fp_batch_reject(batch, 0, &record, &(struct fp_error){.code = "x"});
-    cr_assert_gt(batch->rejected[1].record->timestamp_ms, INT64_C(1700000000000));
+    cr_assert_gt(batch->rejected[1].at_us, INT64_C(1700000000000000));
+    record.timestamp_ms = INT64_C(253370764800000); /* the year 9999: no partition reaches it */
+    fp_batch_reject(batch, 0, &record, &(struct fp_error){.code = "x"});
+    cr_assert_lt(batch->rejected[2].at_us, FP_TIME_END_US);
+    cr_assert_eq(batch->rejected[2].record->timestamp_ms, INT64_C(253370764800000));
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */
@@ -445,4 +465,20 @@ Test(batch, an_overflow_stops_the_process, .signal = SIGABRT)
 {
     for (int i = 0; i < 2; i++)
         fp_tally_put(&batch->days, (struct fp_key){{1}}, INT64_C(3000000000), -1, 1, 1);
+}
+
+/* What no table could hold is refused whole: the first KPI's sums are as if it had never come. */
+Test(batch, an_event_that_would_overflow_leaves_nothing)
+{
+    contribute(0, 1, -1, -1);
+    contribute(1, INT64_C(3000000000), -1, -1); /* squared: 9e18 of 9.22e18 */
+    event.type = FP_EVENT_TOUCHPOINT;
+    cr_assert(fp_batch_add(batch, 0, &record, &fact, &names, NULL));
+    cr_assert_not(fp_batch_add(batch, 0, &record, &fact, &names, NULL));
+    cr_assert_eq(batch->shares[0].count[FP_APPLIED], 1);
+    for (size_t i = 0; i < batch->days.count; i++)
+        cr_assert_eq(batch->days.cells[i].tally.n, 1);
+    for (size_t i = 0; i < batch->hours.count; i++)
+        cr_assert_eq(batch->hours.cells[i].tally.n, 1);
+    cr_assert_eq(batch->coverage.cells[0].count[FP_COVER_EVENTS], 1);
 }

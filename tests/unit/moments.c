@@ -221,3 +221,13 @@ Test(moments, some_columns)
     free(want);
     free(rows);
 }
+
+Test(moments, mask_count)
+{
+    struct cx_random random = cx_random_seed(21, 1);
+    for (int i = 0; i < 1000; i++) {
+        uint64_t mask = cx_random_next(&random) & cx_random_next(&random);
+        cr_assert_eq(cx_mask_count(mask), __builtin_popcountll(mask));
+    }
+    cr_assert(cx_mask_count(0) == 0 && cx_mask_count(UINT64_MAX) == 64);
+}

@@ -261,7 +261,7 @@ Test(pg, the_sqlstate_decides_what_to_do)
     static const struct { const char *state; enum fp_status status; } cases[] = {
         {"FP001", FP_FENCED}, {"FP002", FP_RETRY},  {"40001", FP_RETRY},  {"40P01", FP_RETRY},
         {"55P03", FP_RETRY},  {"53100", FP_RETRY},  {"53300", FP_RETRY},  {"57014", FP_RETRY},
-        {"57P01", FP_RETRY},  {"57P03", FP_RETRY},  {"08006", FP_RETRY},  {"25006", FP_RETRY},
+        {"57P01", FP_RETRY},  {"57P03", FP_RETRY},  {"08006", FP_RETRY},  {"23505", FP_POISON},
         {"25P03", FP_RETRY},  {"58030", FP_RETRY},  {"22003", FP_POISON}, {"22021", FP_POISON},
         {"23514", FP_POISON}, {"42P01", FP_FATAL},  {"42501", FP_FATAL},  {"0A000", FP_FATAL}};
     static struct pg_rule rules[] = {{"SELECT", PG_ERROR, NULL}, {NULL, PG_OK, NULL}};
@@ -274,6 +274,15 @@ Test(pg, the_sqlstate_decides_what_to_do)
         cr_assert_str_eq(err.what, "no: the detail");
         cr_assert(fp_pg_alive(pg));
     }
+}
+
+/* After a fail-over the old address may answer read-only: the next try connects anew. */
+Test(pg, a_server_that_became_read_only_is_left)
+{
+    open_with((struct pg_rule[]){{"INSERT", PG_ERROR, "25006"}, {NULL, PG_OK, NULL}});
+    cr_assert_eq(fp_pg_exec(pg, "INSERT 1", NULL, 0, SOON_MS, NULL, &err), FP_RETRY);
+    cr_assert_str_eq(err.code, "25006");
+    cr_assert_not(fp_pg_alive(pg));
 }
 
 /* ---- connections ----------------------------------------------------------------------------- */

@@ -214,6 +214,36 @@ Test(solve_drivers, drivers_that_cannot_be_estimated)
     }
 }
 
+Test(solve_drivers, pairwise_beside)
+{
+    struct analysis a;
+    awkward(&a, 600, true);
+    a.question.method = CX_METHOD_EM;
+    cr_assert_eq(analyse(&a), CX_FIT_OK);
+    double coef = out.fit.coef[3], se = out.fit.se[3];
+    a.question.method = CX_METHOD_PAIRWISE;
+    cr_assert_eq(analyse(&a), CX_FIT_OK);
+    cr_assert(out.method == CX_METHOD_PAIRWISE && out.fit.kept == 2 && out.groups == 8);
+    cr_assert_leq(fabs(out.fit.coef[3] - coef), 2 * se); /* missing altogether at random here */
+    cr_assert(out.robust_se[2] > 0.3 * se && out.robust_se[2] < 3 * se);
+    /* pairs: 480 with the holes (two of three), 600 without */
+    cr_assert(out.fit.n_effective >= 480 && out.fit.n_effective <= 600);
+    end(&a);
+
+    begin(&a, 3, 0); /* never answered together */
+    struct cx_random random = cx_random_seed(5, 5);
+    for (int r = 0; r < 100; r++) {
+        int64_t x = cx_random_below(&random, 11), y = x + cx_random_below(&random, 5);
+        int64_t z[3] = {x, x, y};
+        struct cx_pattern key = {.observed = r % 2 ? 5 : 6};
+        add(&a, 0, &key, z);
+    }
+    a.question.method = CX_METHOD_PAIRWISE;
+    cr_assert_eq(analyse(&a), CX_FIT_INSUFFICIENT);
+    cr_assert(isnan(out.fit.coef[1]) && isnan(out.fit.r2) && isnan(out.weight[0].value));
+    end(&a);
+}
+
 Test(solve_drivers, method_by_itself)
 {
     struct analysis a;

@@ -10,8 +10,10 @@
 static const char *folder(void)
 {
     const char *path = getenv("FLIGHTPATH_NIST");
-    if (!path || !*path)
+    if (!path || !*path) {
+        fprintf(stderr, "[SKIP] FLIGHTPATH_NIST names no folder with NIST's .dat files\n");
         cr_skip_test("FLIGHTPATH_NIST is not set: no folder with NIST's .dat files");
+    }
     return path;
 }
 

@@ -34,6 +34,17 @@ Test(window, the_edge_is_exact)
     fp_window_free(w);
 }
 
+Test(window, what_was_not_accepted_is_forgotten)
+{
+    struct fp_window *w = fp_window_new(10);
+    cr_assert_not(fp_window_seen(w, 1, 0));
+    cr_assert_not(fp_window_seen(w, 2, 1));
+    fp_window_forget_last(w);
+    cr_assert_not(fp_window_seen(w, 2, 2), "forgotten");
+    cr_assert(fp_window_seen(w, 1, 3), "the one before is not");
+    fp_window_free(w);
+}
+
 Test(window, a_duplicate_renews_the_id)
 {
     struct fp_window *w = fp_window_new(10);
