@@ -6,10 +6,10 @@
 #include <stdlib.h>
 
 #define OWN_HEADERS 10
-#define LETTER_BYTES_MAX \
-    1000000u             /* a topic takes 1,048,588 unless told otherwise; some for framing */
 #define HEADER_BYTES 24u /* of framing, generously */
-#define HEADERS_BYTES_MAX 400000u
+#define CUT_BYTES_MAX \
+    980000u /* librdkafka takes 1,000,000 unless message.max.bytes says otherwise */
+#define CUT_BYTES_MIN 4000u
 
 static bool is_own(const struct fp_header *h)
 {
@@ -21,25 +21,6 @@ static struct fp_header text_header(const char *name, const char *text)
     return (struct fp_header){name, text, strlen(text)};
 }
 
-/* The original's headers, without ours of an earlier time; none when they would not fit a letter.
- */
-static size_t copy_headers(const struct fp_record *record, struct fp_header *to, size_t *bytes)
-{
-    size_t n = 0;
-    *bytes = 0;
-    for (size_t i = 0; i < record->header_count; i++) {
-        const struct fp_header *h = &record->headers[i];
-        if (is_own(h))
-            continue;
-        *bytes += strlen(h->name) + h->len + HEADER_BYTES;
-        to[n++] = *h;
-    }
-    if (*bytes <= HEADERS_BYTES_MAX)
-        return n;
-    *bytes = 0;
-    return 0;
-}
-
 static size_t size_of(const struct fp_header *headers, size_t count)
 {
     size_t bytes = 0;
@@ -48,43 +29,83 @@ static size_t size_of(const struct fp_header *headers, size_t count)
     return bytes;
 }
 
+/* Texts of one letter; the headers point into them. */
+struct texts {
+    char partition[16], offset[24], timestamp[24], size[24], key[320];
+};
+
+static size_t own_headers(const struct fp_record *record, const struct fp_error *why,
+                          struct texts *t, struct fp_header *to)
+{
+    size_t n = 0;
+    snprintf(t->partition, sizeof t->partition, "%d", record->partition);
+    snprintf(t->offset, sizeof t->offset, "%" PRId64, record->offset);
+    snprintf(t->timestamp, sizeof t->timestamp, "%" PRId64, record->timestamp_ms);
+    snprintf(t->size, sizeof t->size, "%zu", record->len);
+    snprintf(t->key, sizeof t->key, "%s/%s/%s", record->topic, t->partition, t->offset);
+    to[n++] = text_header("fp_topic", record->topic);
+    to[n++] = text_header("fp_partition", t->partition);
+    to[n++] = text_header("fp_offset", t->offset);
+    to[n++] = text_header("fp_timestamp_ms", t->timestamp);
+    to[n++] = text_header("fp_reason", why->code);
+    to[n++] = text_header("fp_field", why->where);
+    to[n++] = text_header("fp_detail", why->what);
+    to[n++] = text_header("fp_version", FLIGHTPATH_VERSION);
+    if (record->key)
+        to[n++] = (struct fp_header){"fp_key", record->key, record->key_len};
+    return n;
+}
+
+/* What is left of a letter that no topic takes whole: its reason and place always, as much of the
+ * value as fits, the original's headers if they are less than half of it. */
+static enum fp_status send_cut(struct fp_producer *producer, struct fp_record letter, size_t own,
+                               const char *size, struct fp_error *err)
+{
+    enum fp_status status = FP_RETRY;
+    struct fp_header *headers = (struct fp_header *)(uintptr_t)letter.headers;
+    size_t whole = letter.len, others = letter.header_count - own;
+    headers[letter.header_count++] = text_header("fp_size", size);
+    for (size_t limit = CUT_BYTES_MAX; limit >= CUT_BYTES_MIN; limit /= 4) {
+        if (others && size_of(headers, others) > limit / 2) {
+            letter.headers += others;
+            letter.header_count -= others;
+            others = 0;
+        }
+        size_t used = size_of(letter.headers, letter.header_count) + letter.key_len;
+        size_t room = used < limit ? limit - used : 0;
+        letter.len = whole < room ? whole : room;
+        status = fp_producer_send(producer, &letter, err);
+        if (status == FP_OK || strcmp(err->code, "MSG_SIZE_TOO_LARGE") != 0)
+            break;
+    }
+    return status;
+}
+
 enum fp_status fp_dead_letter_send(struct fp_producer *producer, const char *topic,
                                    const struct fp_record *record, const struct fp_error *why,
                                    struct fp_error *err)
 {
     struct fp_header *headers = malloc((record->header_count + OWN_HEADERS) * sizeof *headers);
-    char partition[16], offset[24], timestamp[24], size[24], key[320];
+    struct texts texts;
+    size_t n = 0;
     if (headers == NULL)
         return fp_fail(err, FP_RETRY, "no_memory", "dead_letter", "out of memory");
-    size_t bytes, n = copy_headers(record, headers, &bytes), own = n;
-    snprintf(partition, sizeof partition, "%d", record->partition);
-    snprintf(offset, sizeof offset, "%" PRId64, record->offset);
-    snprintf(timestamp, sizeof timestamp, "%" PRId64, record->timestamp_ms);
-    snprintf(size, sizeof size, "%zu", record->len);
-    int key_len = snprintf(key, sizeof key, "%s/%s/%s", record->topic, partition, offset);
-    headers[n++] = text_header("fp_topic", record->topic);
-    headers[n++] = text_header("fp_partition", partition);
-    headers[n++] = text_header("fp_offset", offset);
-    headers[n++] = text_header("fp_timestamp_ms", timestamp);
-    headers[n++] = text_header("fp_reason", why->code);
-    headers[n++] = text_header("fp_field", why->where);
-    headers[n++] = text_header("fp_detail", why->what);
-    headers[n++] = text_header("fp_version", FLIGHTPATH_VERSION);
-    headers[n++] = text_header("fp_size", size);
-    if (record->key && record->key_len <= HEADERS_BYTES_MAX)
-        headers[n++] = (struct fp_header){"fp_key", record->key, record->key_len};
-    size_t room = LETTER_BYTES_MAX - bytes - size_of(headers + own, n - own) - sizeof key;
+    for (size_t i = 0; i < record->header_count; i++)
+        if (!is_own(&record->headers[i]))
+            headers[n++] = record->headers[i];
+    size_t own = own_headers(record, why, &texts, headers + n);
     struct fp_record letter = {.topic = topic,
                                .partition = -1,
                                .timestamp_ms = record->timestamp_ms,
-                               .key = key,
-                               .key_len =
-                                   (size_t)key_len < sizeof key ? (size_t)key_len : sizeof key - 1,
+                               .key = texts.key,
+                               .key_len = strlen(texts.key),
                                .value = record->value,
-                               .len = record->len < room ? record->len : room,
+                               .len = record->len,
                                .headers = headers,
-                               .header_count = n};
+                               .header_count = n + own};
     enum fp_status status = fp_producer_send(producer, &letter, err);
+    if (status != FP_OK && strcmp(err->code, "MSG_SIZE_TOO_LARGE") == 0)
+        status = send_cut(producer, letter, own, texts.size, err);
     free(headers);
     return status;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A dead letter: the record as it was (value, headers; its key in a header), plus where and why.
- * A record that would not fit a topic with the broker's default limits loses the end of its value
- * (`cut`, fp_size says how much there was), and headers of more than 400 kB in all.
+ * A record that is too large for the producer (kafka.message.max.bytes) loses the end of its value
+ * (`cut`; fp_size says how much there was) and, if they are most of it, its headers.
  * Key: "topic/partition/offset", so copies of the same record are recognisable. */
 #ifndef FP_DEAD_LETTER_H
 #define FP_DEAD_LETTER_H

@@ -47,8 +47,6 @@ static enum fp_status open_handle(struct fp_producer *p, struct fp_error *err)
                                            "500000",
                                            "allow.auto.create.topics",
                                            "false",
-                                           "message.max.bytes",
-                                           "1048588",
                                            NULL};
     char why[256];
     rd_kafka_conf_t *conf = fp_kafka_conf(p->config, defaults, NULL, err);

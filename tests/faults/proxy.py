@@ -193,7 +193,7 @@ class Link(threading.Thread):
 
 
 class Proxy:
-    """Listens on a free port of 127.0.0.1. `black_hole`: set, and nothing moves on any connection."""
+    """Listens on a free port of 127.0.0.1. `black_hole`: set, nothing moves on any connection."""
 
     def __init__(self, upstream_port):
         self.upstream = ("127.0.0.1", upstream_port)

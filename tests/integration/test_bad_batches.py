@@ -346,8 +346,8 @@ def position(stand):
 
 
 def stands_still(stand, daemon, end):
-    """The partition does not pass this offset, and says why; whether it halts or asks again now and
-    then, it does not spin, and the other partition goes on. The reason is returned."""
+    """The partition does not pass this offset, and halts with a reason, which is returned; the
+    other partition goes on."""
     def errors():
         return daemon.metrics()["flightpath_kafka_errors_total"]
 
@@ -362,7 +362,7 @@ def stands_still(stand, daemon, end):
     assert errors() - before < 5 * passed
     assert cpu_seconds(daemon.process) - used < passed / 2
     assert position(stand) <= end, "it must not pass what it could not read"
-    return daemon.events("kafka_error")[-1]["msg"]
+    return daemon.events("partition_halted")[-1]["msg"]
 
 
 def three_batches(stand, producer):

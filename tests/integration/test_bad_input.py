@@ -11,6 +11,7 @@ import re
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support import bad_cases
+from support.wait import wait_for
 from support.bad_cases import CASES, HOSTILE, RECORD_MS, SKEW_S, day_of
 from support.paths import ROOT
 from support.stand import CLASSES, Stand
@@ -32,6 +33,8 @@ class Run:
         stand.flush()
         with stand.running() as daemon:
             stand.caught_up()
+            wait_for(lambda: daemon.metrics()["flightpath_last_event_timestamp_seconds"] > 0,
+                     "the loop has heard of the commit")
             self.metrics = daemon.get("/metrics")[1]
         self.log = daemon.log.read_bytes()
         self.rejects, self.letters = stand.rejects(), stand.letters()

@@ -57,7 +57,8 @@ def test_cut_at_every_byte_of_a_commit(proxy, through, pipeline, wait_for):
 
 def test_nothing_moves_any_more(proxy, through, pipeline, wait_for):
     """Black holes: the deadline breaks the wait off, and what the server holds is released."""
-    faults = [Fault("middle", 0, "hole"), Fault("request", 0, "hole"), Fault("request", REQUEST_BYTES, "hole"),
+    faults = [Fault("middle", 0, "hole"),
+              Fault("request", 0, "hole"), Fault("request", REQUEST_BYTES, "hole"),
               Fault("reply", -1, "hole"), Fault("reply", 7, "hole")]
     pipeline.generate(400, seed=22)
     one = through().ready()

@@ -1,6 +1,5 @@
-"""kill -9 and SIGSTOP, at random and at every named point: nothing is lost, nothing counts twice."""
+"""kill -9 and SIGSTOP, at random and at every named point: nothing is lost or counted twice."""
 
-import pathlib
 import random
 import re
 import signal
@@ -15,7 +14,7 @@ BUSY = {"batch_messages": 200, "flush_ms": 20} | STATIC
 
 def named_points():
     """Every fault point of the program."""
-    sources = "".join(path.read_text() for path in sorted(pathlib.Path(ROOT / "daemon").glob("*.c")))
+    sources = "".join(path.read_text() for path in (ROOT / "daemon").glob("*.c"))
     return sorted(set(re.findall(r'FP_POINT\("(\w+)"\)', sources)))
 
 
@@ -63,7 +62,7 @@ REBALANCE = {"in_assign", "in_revoke"}
 
 @pytest.mark.parametrize("nth", [1, 2])
 def test_kill_at_every_point(pipeline, daemon, faults_bin, wait_for, nth):
-    """One replica after the other dies at the next point, and the next one takes over from there."""
+    """One replica after the other dies at the next point, and the next one goes on from there."""
     assert len(POINTS) >= 11
     pipeline.generate(300 * len(POINTS) + 300, seed=32 + nth, bad_share=0.05)
     for point in POINTS:
@@ -90,7 +89,7 @@ def test_kill_at_every_point(pipeline, daemon, faults_bin, wait_for, nth):
 
 @pytest.mark.parametrize("point", ["after_lookup", "before_commit_send"])
 def test_a_stopped_replica_wakes_up_as_a_zombie(pipeline, daemon, faults_bin, wait_for, point):
-    """SIGSTOP in the middle of a transaction; another replica takes over; SIGCONT changes nothing."""
+    """SIGSTOP in a transaction; another replica takes over; SIGCONT changes nothing."""
     options = {"batch_messages": 50, "flush_ms": 20, "flush_deadline_ms": 2000,
                "kafka.session.timeout.ms": 6000}
     pipeline.generate(1500, seed=35)

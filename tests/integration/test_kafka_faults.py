@@ -59,7 +59,7 @@ def truncated(pipeline, start, kafka):
     return topic
 
 
-def test_records_that_expired_unread_halt_the_partition(pipeline, start, kafka, truncated, wait_for):
+def test_expired_records_halt_the_partition(pipeline, start, kafka, truncated, wait_for):
     one = start().ready()
     put(kafka, truncated, range(1050, 1100), partition=1)
     wait_for(lambda: position(pipeline, truncated, 1) == 100, "the other partition goes on")
@@ -72,7 +72,7 @@ def test_records_that_expired_unread_halt_the_partition(pipeline, start, kafka, 
     assert pipeline.query("SELECT count(*) FROM flightpath.data_gap") == [(0,)]
 
 
-def test_records_that_expired_unread_are_skipped_and_written_down(pipeline, start, kafka, truncated):
+def test_expired_records_are_skipped_and_written_down(pipeline, start, kafka, truncated):
     assert start(until_caught_up=True).wait(30) == 0, "halted first"
     assert start(until_caught_up=True, on_offset_lost="skip").wait(30) == 0
     assert pipeline.query(

@@ -59,7 +59,8 @@ def test_a_million_messages_under_kills(pipeline, daemon, flightpath, kafka, top
     judged = time.monotonic()
     with pipeline.database.connect() as connection:
         records = judge.read_kafka(kafka.bootstrap, pipeline.positions())
-        differences = judge.judge(Model(model.read_text()), records, connection)
+        # which of two mistakes in one record is told first is left open: compare the sets
+        differences = judge.judge(Model(model.read_text()), records, connection, reasons=False)
     assert not differences, differences[:5]
     rows = pipeline.query("SELECT (SELECT count(*) FROM experience.kpi_hour),"
                           " (SELECT count(*) FROM experience.kpi_day)")[0]

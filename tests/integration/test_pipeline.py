@@ -38,9 +38,9 @@ def test_a_stream_of_everything_comes_out_exactly(pipeline, daemon, pg):
     assert third.events("stopped")[0]["msg"].startswith("0 messages")
     assert (published(pipeline), pipeline.positions()) == before
     # quiet buckets move into lane 0: the same numbers from fewer rows
-    moved = 1
-    while moved:
-        moved = pg.execute("SELECT flightpath.fold(now() + interval '1 year', 100000)").fetchone()[0]
+    fold = "SELECT flightpath.fold(now() + interval '1 year', 100000)"
+    while pg.execute(fold).fetchone()[0]:
+        pass
     lanes = pg.execute("SELECT max(lane) FROM flightpath.tally_day").fetchone()[0]
     assert lanes == 0
     assert published(pipeline) == before[0]
@@ -56,7 +56,8 @@ def test_the_size_of_a_batch_changes_nothing(pipeline, daemon, postgres, flightp
     other = postgres.create()
     try:
         flightpath("migrate", postgres=other.conninfo, check=True)
-        one = daemon(until_caught_up=True, postgres=other.conninfo, group=f"g.{other.name}", **SMALL)
+        one = daemon(until_caught_up=True, postgres=other.conninfo, group=f"g.{other.name}",
+                     **SMALL)
         assert one.wait(60) == 0
         pipeline.database = other
         assert published(pipeline) == large
@@ -72,8 +73,8 @@ def test_two_replicas_share_the_work_in_lanes(pipeline, daemon, pg, wait_for):
     two = [daemon(**SMALL).ready() for _ in range(2)]
 
     def owners():
-        rows = pipeline.query("SELECT count(DISTINCT owner), count(*) FROM flightpath.ingest_position")
-        return rows[0] == (2, 4)
+        return pipeline.query("SELECT count(DISTINCT owner), count(*)"
+                              " FROM flightpath.ingest_position") == [(2, 4)]
 
     wait_for(owners, "both own partitions")
     pipeline.generate(12_000, seed=13).send().caught_up()

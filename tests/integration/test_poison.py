@@ -17,7 +17,7 @@ def event(number, unit):
 
 
 def test_one_record_overflows_a_sum(pipeline, daemon, kafka, pg, faults_bin, wait_for):
-    """A tally stands just below 2^63: whatever adds to it fails, and takes its whole batch along."""
+    """A tally stands just below 2^63: what adds to it fails, and takes its whole batch along."""
     topic, rejected = pipeline.topics.touchpoints, []
 
     def send(number, unit, partition):

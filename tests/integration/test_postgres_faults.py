@@ -65,8 +65,8 @@ def test_the_server_crashes_under_load(pipeline, start, postgres, wait_for):
 
 
 def test_a_dead_clients_commit_lands_late(pipeline, start, control, wait_for):
-    """The measured race: COMMIT is sent, its backend stands still, the client is killed, and a new
-    replica claims. It waits for the row lock, and gets the position the dead client's COMMIT left."""
+    """COMMIT is sent, its backend stands still, the client is killed, and a new replica claims.
+    It waits for the row lock, and gets the position that the dead client's COMMIT left."""
     pipeline.generate(1500, seed=53)
     one = start(env={"FLIGHTPATH_FAULT": "after_lookup:2:stop"})
     pipeline.send(1000)
@@ -119,14 +119,15 @@ def test_read_only_for_a_while(pipeline, start, control, wait_for):
 
 
 def test_a_lock_is_held_for_long(pipeline, start, control, wait_for):
-    """Longer than a write may take: it is broken off, resolved, and written when the lock is gone."""
+    """Longer than a write may take: it is broken off, and written when the lock is gone."""
     pipeline.generate(1500, seed=55).send(300)
     one = start(flush_deadline_ms=1500).ready()
     pipeline.caught_up()
     with pipeline.database.connect(autocommit=False) as holder:
         holder.execute("LOCK TABLE flightpath.tally_day IN ACCESS EXCLUSIVE MODE")
         pipeline.send(500)
-        wait_for(lambda: one.metrics()["flightpath_flush_retries_total"] >= 2, "it was tried again", 20)
+        wait_for(lambda: one.metrics()["flightpath_flush_retries_total"] >= 2,
+                 "it was tried again", 20)
         assert pipeline.counts()["consumed"] < 800
         assert one.get("/livez")[0] == 200
     pipeline.caught_up(20)

@@ -46,7 +46,8 @@ def ranges(pipeline):
 
 
 def series(pipeline):
-    return pipeline.query("SELECT series, current FROM flightpath.kpi WHERE kpi = %s ORDER BY 1", KPI)
+    return pipeline.query("SELECT series, current FROM flightpath.kpi"
+                          " WHERE kpi = %s ORDER BY series", KPI)
 
 
 def verify(pipeline, flightpath, subject_key, kafka):

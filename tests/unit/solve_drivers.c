@@ -306,3 +306,39 @@ Test(solve_drivers, nothing_to_estimate)
     cr_assert(out.fit.coef[1] == 3 && out.fit.r2 == 1);
     end(&a);
 }
+
+/* More drivers than LMG is exact for; some answers missing. */
+Test(solve_drivers, many_drivers)
+{
+    enum { P = 27 };
+    struct analysis a;
+    struct cx_random random = cx_random_seed(40, 1);
+    begin(&a, P + 1, 6);
+    for (int r = 0; r < 700; r++) {
+        int64_t z[P + 1], common = cx_random_below(&random, 6);
+        z[P] = cx_random_below(&random, 20);
+        for (int j = 0; j < P; j++) {
+            z[j] = common + cx_random_below(&random, 6);
+            z[P] += j < 4 ? 2 * z[j] : 0;
+        }
+        struct cx_pattern key = {.observed = (UINT64_C(1) << (P + 1)) - 1};
+        if (r % 9 == 0)
+            key.observed &= ~(UINT64_C(1) << (r % 7));
+        add(&a, r % 6, &key, z);
+    }
+    cr_assert_eq(analyse(&a), CX_FIT_OK);
+    cr_assert(out.method == CX_METHOD_EM && out.groups == 6 && out.lmg_se_sampled > 0);
+    double weights = 0, shares = 0, top3 = 0;
+    for (int j = 0; j < P; j++) {
+        weights += out.weight[j].value;
+        shares += out.lmg[j].value;
+        top3 += out.p_top3[j];
+        cr_assert(out.lmg[j].low <= out.lmg[j].value && out.lmg[j].value <= out.lmg[j].high);
+    }
+    cr_assert_float_eq(weights, out.fit.r2, 1e-9);
+    cr_assert_float_eq(shares, out.fit.r2, 1e-9);
+    cr_assert_float_eq(top3, 3, 1e-9);
+    for (int j = 4; j < P; j++) /* the four that matter */
+        cr_assert_lt(out.weight[j].value, out.weight[j % 4].value);
+    end(&a);
+}

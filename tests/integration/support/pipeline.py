@@ -117,7 +117,7 @@ class Pipeline:
         return self
 
     def dead_letters(self):
-        """Original coordinates (topic, partition, offset) of every record in the dead-letter topic."""
+        """Where each record of the dead-letter topic came from: (topic, partition, offset)."""
         return [_origin(message) for message in self.kafka.read(self.topics.dead_letters)]
 
     def dead_letters_cover(self):
