@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Writing and reading dead letters. Whatever arrives must leave a letter, since the position
+ * does not pass a reject before Kafka has its letter: a record too large for the topic is cut,
+ * never refused. Hazard: header values are bytes of the sender's; only ours (fp_…) are text of a
+ * known length. */
 #include "daemon/dead_letter.h"
 
 #include <inttypes.h>

@@ -147,7 +147,8 @@ static enum fp_status queue_invitations(struct fp_queue *q, const struct fp_batc
         q,
         "INSERT INTO flightpath.invitation (source, id, at, survey, journey, touchpoint, unit,"
         " channel, subject)"
-        " SELECT k.source, k.id, k.at, k.survey, k.journey, k.touchpoint, k.unit, k.channel," NOT_ERASED
+        " SELECT k.source, k.id, k.at, k.survey, k.journey, k.touchpoint, k.unit, k.channel,"
+        NOT_ERASED
         " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
         " AS k(source, id, at, survey, journey, touchpoint, unit, channel, subject)"
         " ON CONFLICT DO NOTHING",
@@ -177,7 +178,8 @@ static enum fp_status queue_cases(struct fp_queue *q, const struct fp_batch *bat
         q,
         "INSERT INTO flightpath.case_event (source, id, at, \"case\", state, interaction,"
         " response, owner, subject)"
-        " SELECT k.source, k.id, k.at, k.\"case\", k.state, k.interaction, k.response, k.owner," NOT_ERASED
+        " SELECT k.source, k.id, k.at, k.\"case\", k.state, k.interaction, k.response, k.owner,"
+        NOT_ERASED
         " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)"
         " AS k(source, id, at, \"case\", state, interaction, response, owner, subject)"
         " ON CONFLICT DO NOTHING",

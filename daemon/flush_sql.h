@@ -27,7 +27,7 @@ enum fp_status fp_queue_coverage(struct fp_queue *q, struct fp_delta *delta, int
 enum fp_status fp_queue_filed(struct fp_queue *q, const struct fp_batch *batch);
 enum fp_status fp_queue_responses(struct fp_queue *q, const struct fp_settlement *s);
 enum fp_status fp_queue_erasures(struct fp_queue *q, const struct fp_settlement *s);
-/* Keeps erasures apart from everything else that has a subject, until the end of the transaction. */
+/* Keeps erasures apart from everything else that has a subject, until the transaction ends. */
 enum fp_status fp_queue_lock(struct fp_queue *q, const struct fp_batch *batch);
 /* Locks and reads what the batch's rows may meet. Its results, after those of the
  * statements queued before: responses, responses of erased subjects, tombstones. */

@@ -36,7 +36,7 @@ enum fp_poll_result {
     FP_POLL_RECORD,      /* *record is valid until fp_consumer_done() */
     FP_POLL_END,         /* end of a partition: record->topic/partition/offset only */
     FP_POLL_OFFSET_LOST, /* the log no longer holds the position of record->topic/partition */
-    FP_POLL_CORRUPT,     /* a batch of record->topic/partition cannot be read: bad CRC, codec, size */
+    FP_POLL_CORRUPT,     /* a batch of record->topic/partition cannot be read */
     FP_POLL_ERROR,       /* transient; err says what; go on polling */
     FP_POLL_FATAL        /* exit */
 };

@@ -9,7 +9,8 @@
 #include "daemon/model.h"
 
 #define FP_CONTRIBUTIONS_MAX 256
-#define FP_TIME_END_US (INT64_C(4102444800) * 1000000) /* 2100-01-01: no zone or partition goes on */
+/* 2100-01-01: neither time zones nor partitions go on from there. */
+#define FP_TIME_END_US (INT64_C(4102444800) * 1000000)
 #define FP_SCORE_SKIPPED INT16_MIN
 #define FP_SCORE_NOT_APPLICABLE (INT16_MIN + 1)
 
