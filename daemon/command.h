@@ -17,6 +17,7 @@ int fp_cmd_verify(const struct fp_options *options);
 int fp_cmd_dead_letters(const struct fp_options *options);
 int fp_cmd_healthcheck(const struct fp_options *options);
 int fp_cmd_erase(const struct fp_options *options);
+int fp_cmd_analyze(const struct fp_options *options);
 int fp_cmd_reference(const struct fp_options *options);
 
 #endif

@@ -227,8 +227,8 @@ enum fp_status fp_queue_filed(struct fp_queue *q, const struct fp_batch *batch)
 
 /* ---- responses ------------------------------------------------------------------------------- */
 
-/* An array value of a row as a literal, "{1,2}": unnest cannot carry arrays of different lengths,
- * and cutting slices out of flat ones costs PostgreSQL ten times as much as reading the literal. */
+/* An array value of a row as a literal, "{1,2}", since unnest cannot carry arrays of different
+ * lengths. */
 static void put_list(struct fp_pg_param *param, const int64_t *wide, const int16_t *narrow,
                      uint32_t count)
 {

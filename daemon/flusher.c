@@ -250,6 +250,8 @@ void fp_flusher_stop(struct fp_flusher *flusher)
     pthread_cond_broadcast(&flusher->changed);
     pthread_mutex_unlock(&flusher->lock);
     pthread_join(flusher->thread, NULL);
+    fp_batch_free(flusher->work); /* given up, and nobody takes it any more */
+    fp_batch_free(flusher->done);
     fp_producer_close(flusher->flush.dead_letters);
     fp_pg_close(flusher->flush.pg);
     fp_settlement_free(&flusher->flush.settlement);

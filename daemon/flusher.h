@@ -31,6 +31,7 @@ struct fp_batch *fp_flusher_take(struct fp_flusher *flusher, int timeout_ms,
                                  enum fp_status *verdict, struct fp_error *err);
 /* Tells the flusher to give up on a batch that keeps failing (shutdown, revocation). */
 void fp_flusher_give_up(struct fp_flusher *flusher, bool give_up);
+/* A batch that is still with the flusher is freed. */
 void fp_flusher_stop(struct fp_flusher *flusher);
 
 #endif

@@ -93,6 +93,31 @@ static const struct {
      " clock_timestamp()"
      " FROM j, w WHERE job.name = j.name AND w.n >= 0"}};
 
+/* A replica that stands still (frozen, not dead) in the middle of sending a flush holds the locks
+ * of its positions, and no time-out of the server covers that. Whoever has kept the server waiting
+ * longer than a flush may take is cut off: its batch was lost to it anyway. */
+static void release_stuck(struct fp_keeper *k)
+{
+    struct fp_params p;
+    struct fp_error err;
+    struct fp_pg_result *r = NULL;
+    fp_params_init(&p, "l");
+    fp_pg_put_int(&p.at[0], k->options->flush_deadline_ms);
+    enum fp_status status = fp_pg_exec(
+        k->pg,
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND usename = current_user"
+        " AND application_name = 'flightpath/flush' AND wait_event = 'ClientRead'"
+        " AND xact_start IS NOT NULL"
+        " AND state_change < clock_timestamp() - $1 * interval '1 millisecond'",
+        p.ref, p.count, CALL_MS, &r, &err);
+    fp_params_free(&p);
+    if (status == FP_OK && fp_pg_int(r, 0, 0) > 0)
+        fp_log(FP_LOG_WARN, "stuck_flush_ended", "%s flushes that stood still were cut off",
+               fp_pg_text(r, 0, 0));
+    fp_pg_result_free(r);
+}
+
 static void tick(struct fp_keeper *k)
 {
     struct fp_error err;
@@ -113,6 +138,8 @@ static void tick(struct fp_keeper *k)
         p.ref, p.count, CALL_MS, NULL, &err);
     fp_params_free(&p);
     k->health->postgres_ok = status == FP_OK;
+    if (status == FP_OK)
+        release_stuck(k);
     for (size_t i = 0; status == FP_OK && fp_pg_alive(k->pg) && i < sizeof jobs / sizeof *jobs;
          i++) {
         enum fp_status job = fp_pg_exec(k->pg, jobs[i].sql, NULL, 0, CALL_MS, NULL, &err);

@@ -30,6 +30,8 @@ static const struct command {
     {"healthcheck", FP_CMD_HEALTHCHECK, fp_cmd_healthcheck,
      "Ask a running daemon whether it is ready; exit code 0 or 1."},
     {"erase", FP_CMD_ERASE, fp_cmd_erase, "Take out everything of a subject, with a receipt."},
+    {"analyze", FP_CMD_ANALYZE, fp_cmd_analyze,
+     "Drivers and KPIs of a CSV file, to be held against another tool."},
     {"reference", FP_CMD_REFERENCE, fp_cmd_reference, "Print the page of all options (Markdown)."},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)

@@ -42,6 +42,10 @@ struct fp_options {
     const char *messages_file;
     int64_t limit;
     const char *reason;
+    /* analyze */
+    const char *outcome, *drivers, *missing, *cluster, *metric, *column, *scale, *weight, *na;
+    int64_t top;
+    bool explain;
     struct fp_kafka_config kafka;            /* from kafka.* */
     const char *const *arguments;            /* positional, after the command */
     size_t argument_count;
@@ -51,7 +55,7 @@ struct fp_options {
 enum fp_command {                 /* bit set: which commands take an option */
     FP_CMD_RUN = 1, FP_CMD_CHECK = 2, FP_CMD_MIGRATE = 4, FP_CMD_GENERATE = 8, FP_CMD_DEMO = 16,
     FP_CMD_VERIFY = 32, FP_CMD_DEAD_LETTERS = 64, FP_CMD_HEALTHCHECK = 128, FP_CMD_ERASE = 256,
-    FP_CMD_REFERENCE = 512
+    FP_CMD_REFERENCE = 512, FP_CMD_ANALYZE = 1024
 };
 
 /* Text members are never NULL (absent = ""), apart from postgres_password.

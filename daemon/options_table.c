@@ -6,6 +6,7 @@
 #include "daemon/options_table.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -77,6 +78,25 @@ static const char *check_date(const char *text)
     if (month == 2 && day == 29 && (year % 4 != 0 || (year % 100 == 0 && year % 400 != 0)))
         return "there is no 29 February in that year";
     return NULL;
+}
+
+static const char *check_metric(const char *text)
+{
+    static const char *const metrics[] = {"", "nps", "csat", "ces", "mean", "top_box"};
+    for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
+        if (strcmp(text, metrics[i]) == 0)
+            return NULL;
+    return "give nps, csat, ces, mean or top_box";
+}
+
+static const char *check_scale(const char *text)
+{
+    double low, high;
+    int used = 0;
+    bool good = sscanf(text, "%lf:%lf%n", &low, &high, &used) == 2 && text[used] == '\0';
+    if (*text == '\0' || (good && isfinite(low) && isfinite(high) && low < high))
+        return NULL;
+    return "give the lowest and the highest answer as MIN:MAX, e.g. 0:10";
 }
 
 #define AT(member) offsetof(struct fp_options, member)
@@ -415,6 +435,105 @@ const struct fp_option fp_option_table[] = {
      .commands = FP_CMD_HEALTHCHECK,
      .flags = FP_OPTION_FLAG_ONLY,
      .help = "Ask /livez in place of /readyz."},
+    {.name = "outcome",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(outcome),
+     .fallback = "",
+     .commands = FP_CMD_ANALYZE,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "COLUMN",
+     .help = "Drivers: the column to be explained."},
+    {.name = "drivers",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(drivers),
+     .fallback = "",
+     .commands = FP_CMD_ANALYZE,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "COLUMN,...",
+     .help = "Drivers: the columns that may explain it, at most 63."},
+    {.name = "missing",
+     .type = FP_OPTION_ENUM,
+     .offset = AT(missing),
+     .fallback = "auto",
+     .values = "auto|em|listwise|pairwise",
+     .commands = FP_CMD_ANALYZE,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "HOW",
+     .help = "Drivers: rows with missing answers. em uses all of them, listwise only complete "
+             "ones, pairwise is a diagnostic; auto is listwise when under 2 % are missing, else "
+             "em."},
+    {.name = "cluster",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(cluster),
+     .fallback = "",
+     .commands = FP_CMD_ANALYZE,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "COLUMN",
+     .help = "Drivers: rows alike in this column belong together (a person, a branch); errors and "
+             "tests allow for it."},
+    {.name = "metric",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(metric),
+     .fallback = "",
+     .check = check_metric,
+     .commands = FP_CMD_ANALYZE,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "METRIC",
+     .help = "KPI: nps, csat, ces, mean or top_box."},
+    {.name = "column",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(column),
+     .fallback = "",
+     .commands = FP_CMD_ANALYZE,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "COLUMN",
+     .help = "KPI: the column with the answers."},
+    {.name = "scale",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(scale),
+     .fallback = "",
+     .check = check_scale,
+     .commands = FP_CMD_ANALYZE,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "MIN:MAX",
+     .help = "KPI: ends of the scale. Without it 0:10 for nps, 1:5 for csat and top_box, open for "
+             "ces and mean."},
+    {.name = "top",
+     .type = FP_OPTION_INT,
+     .offset = AT(top),
+     .fallback = "0",
+     .min = 0,
+     .max = 1000,
+     .commands = FP_CMD_ANALYZE,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "N",
+     .help = "KPI: how many of the highest points csat and top_box count; 0 takes 2, or 1 of up "
+             "to 3 points."},
+    {.name = "weight",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(weight),
+     .fallback = "",
+     .commands = FP_CMD_ANALYZE,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "COLUMN",
+     .help = "Weight of each row, a number from 0; intervals use the effective n of Kish."},
+    {.name = "na",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(na),
+     .fallback = "",
+     .commands = FP_CMD_ANALYZE,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "CODE,...",
+     .help = "Answers that mean \"does not apply\", e.g. 0,6 or NA. Codes that are numbers hold "
+             "for the drivers and the KPI's column, not for the outcome. An empty cell is a "
+             "missing answer."},
+    {.name = "explain",
+     .type = FP_OPTION_BOOL,
+     .offset = AT(explain),
+     .fallback = "false",
+     .commands = FP_CMD_ANALYZE,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .help = "Print the formulas, too, and what was left out and why."},
     {.name = "json",
      .type = FP_OPTION_BOOL,
      .offset = AT(json),
@@ -444,6 +563,7 @@ const struct fp_command_form fp_command_forms[] = {
     {FP_CMD_HEALTHCHECK, "healthcheck", "", 0, 0},
     {FP_CMD_ERASE, "erase", "[SUBJECT...]", 0, FP_ARGUMENTS_MAX},
     {FP_CMD_REFERENCE, "reference", "", 0, 0},
+    {FP_CMD_ANALYZE, "analyze", "drivers|kpi FILE.csv", 2, 2},
     {0, NULL, NULL, 0, 0}};
 
 const struct fp_command_form *fp_command_form(enum fp_command command)

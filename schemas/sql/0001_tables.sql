@@ -217,12 +217,3 @@ CREATE TABLE flightpath.job (
     name text PRIMARY KEY, run_after timestamptz NOT NULL DEFAULT clock_timestamp(), last_run timestamptz, last_error text
 );
 INSERT INTO flightpath.job (name) VALUES ('partitions'), ('fold'), ('retention');
-
--- A flush that changes another number of rows than it locked was overtaken: try again (FP002).
-CREATE FUNCTION flightpath.expect(what text, actual bigint, wanted bigint) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    IF actual <> wanted THEN
-        RAISE EXCEPTION USING ERRCODE = 'FP002',
-            MESSAGE = format('%s: %s rows changed, %s expected; another replica was faster', what, actual, wanted);
-    END IF;
-END $$;

@@ -92,6 +92,15 @@ END $$;
 
 -- Positions ---------------------------------------------------------------------------------------
 
+-- A flush that changes another number of rows than it locked was overtaken: try again (FP002).
+CREATE FUNCTION flightpath.expect(what text, actual bigint, wanted bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF actual <> wanted THEN
+        RAISE EXCEPTION USING ERRCODE = 'FP002',
+            MESSAGE = format('%s: %s rows changed, %s expected; another replica was faster', what, actual, wanted);
+    END IF;
+END $$;
+
 -- The compare-and-set that opens a flush: moves every position from `expected` to `next`, under the
 -- given epochs and owner, or raises FP001 and moves none. Rows are locked in (topic, partition) order.
 -- A null anchor, high water mark or event time leaves the stored one as it is.

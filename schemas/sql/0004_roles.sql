@@ -105,7 +105,7 @@ GRANT EXECUTE ON FUNCTION
     flightpath.register_names(smallint, text[], int), flightpath.declare_names(smallint, text[]),
     flightpath.advance(text[], int[], bigint[], uuid, bigint[], bigint[], bigint[], bigint[], bigint[], timestamptz[]),
     flightpath.ensure_partitions(text, timestamptz, timestamptz), flightpath.drop_expired(timestamptz),
-    flightpath.fold(timestamptz, int) TO flightpath_writer;
+    flightpath.fold(timestamptz, int), flightpath.expect(text, bigint, bigint) TO flightpath_writer;
 
 -- Relations of a view are read with its owner's rights, but its functions are called with the reader's.
 -- quantile_window reads what the reader may not, but without USAGE on the schema nobody can name it.

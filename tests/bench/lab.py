@@ -5,8 +5,10 @@ import atexit
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 
@@ -67,19 +69,37 @@ class Cost:
     out: str
 
 
+def watch_memory(pid, peak):
+    """The high-water mark of a process while it lives. Not ru_maxrss: that begins with what this
+    script held when it started the program."""
+    while True:
+        try:
+            status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        mark = re.search(r"VmHWM:\s+(\d+) kB", status)
+        if mark is None:  # it has ended
+            return
+        peak[0] = int(mark[1]) / 1024
+        time.sleep(0.02)
+
+
 def run(words, log=None):
-    """Runs a program to its end; what it used comes from the kernel."""
-    start = time.monotonic()
+    """Runs a program to its end; the CPU it used comes from the kernel."""
+    start, peak = time.monotonic(), [0.0]
     with open(log or os.devnull, "wb") as err:
         process = subprocess.Popen([str(w) for w in words], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=err if log else None)
+        watcher = threading.Thread(target=watch_memory, args=(process.pid, peak))
+        watcher.start()
         out = process.stdout.read().decode()
+        watcher.join()
         _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         text = pathlib.Path(log).read_text()[-3000:] if log else ""
         sys.exit(f"{words[0]} {words[1]} ended with {process.returncode}\n{text}")
-    return Cost(used.ru_utime + used.ru_stime, time.monotonic() - start, used.ru_maxrss / 1024, out)
+    return Cost(used.ru_utime + used.ru_stime, time.monotonic() - start, peak[0], out)
 
 
 def ticks(pid, first, last):

@@ -319,15 +319,19 @@ def test_the_writer_needs_no_more_than_its_role(stand, login):
     # an hour of another month, and of the next: partitions must be made
     old = envelope("touchpoint", "t3", {"touchpoint": "desk", "unit": "north"},
                    time=f"{int(TIME[:4]) - 1}{TIME[4:]}")
-    send(stand, old)
+    send(stand, old, response("r5", envelope_of={"subject": "bob@example.org"}))
     with stand.running(postgres=conninfo) as daemon:
+        stand.caught_up()
+        # what is stored already is changed and deleted by other statements
+        send(stand, response("r2", scores={"recommend": 9}, revision=3),
+             envelope("erasure", "e2", {"subject": "bob@example.org"}, time=TIME))
         stand.caught_up()
         wait_for(lambda: stand.query("SELECT count(*) FROM flightpath.job WHERE last_run IS NOT"
                                      " NULL") == [(3,)], "each job ran once", 30)
         assert not [e for e in daemon.events() if e["level"] in ("warn", "error")], daemon.text()
-    assert stand.ledger() == {"consumed": 16, "applied": 10, "duplicate": 2, "revised": 1,
+    assert stand.ledger() == {"consumed": 19, "applied": 12, "duplicate": 2, "revised": 2,
                               "voided": 1, "rejected": 1, "ignored": 1}
-    assert stand.query("SELECT responses FROM flightpath.erasure_receipt") == [(1,)]
+    assert stand.query("SELECT responses FROM flightpath.erasure_receipt") == [(1,), (1,)]
     stand.model.write_text(json.dumps(changed(
         lambda m: kpi(m, "wait")["source"].update(within=300), lambda m: m["owners"].pop())))
     installed(stand, postgres=conninfo)

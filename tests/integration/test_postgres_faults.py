@@ -37,18 +37,17 @@ def fine(pipeline, *daemons):
 
 @pytest.mark.parametrize("function", ["pg_terminate_backend", "pg_cancel_backend"])
 def test_backends_are_ended_at_random(pipeline, start, control, function):
-    pipeline.generate(6000, seed=51, bad_share=0.02)
+    pipeline.generate(8000, seed=51, bad_share=0.02)
     one = start().ready()
     moments, hits = random.Random(51), 0
-    while hits < 15 and pipeline.stream.sent < 5500:
+    while hits < 12 and pipeline.stream.sent < 7500:
         pipeline.send(40)
         time.sleep(moments.uniform(0, 0.06))
         hits += control.execute(
             f"SELECT count(*) FILTER (WHERE {function}(pid)) FROM pg_stat_activity"
             f" WHERE {OURS} AND (state <> 'idle' OR random() < 0.4)").fetchone()[0]
-    assert hits >= 15, "it really happened"
-    metrics = one.metrics()
-    assert metrics["flightpath_flush_retries_total"] > 0
+    assert hits >= 12, "it really happened"
+    assert one.metrics()["flightpath_flush_retries_total"] > 0 or one.events("rewind_retry")
     fine(pipeline, one)
 
 

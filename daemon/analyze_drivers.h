@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A driver analysis of a CSV file, between estimate (analyze_drivers.c) and print
+ * (analyze_drivers_print.c). */
+#ifndef FP_ANALYZE_DRIVERS_H
+#define FP_ANALYZE_DRIVERS_H
+
+#include "analytics/solve_drivers.h"
+#include "daemon/analyze.h"
+
+struct fp_drivers {
+    struct fp_table table; /* drivers, outcome, then weight and cluster */
+    char *names;           /* what the columns' names point into */
+    int columns;           /* drivers and outcome */
+    int groups;
+    int64_t weightless; /* rows of weight 0 */
+    bool clustered;     /* errors and tests are those of clusters */
+    struct cx_set total, group[CX_GROUPS_MAX];
+    struct cx_drivers result;
+    struct fp_notes warnings, explained;
+};
+
+void fp_drivers_print(FILE *out, struct fp_drivers *d, const struct fp_options *options);
+
+#endif
