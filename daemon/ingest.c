@@ -490,11 +490,17 @@ static enum fp_status open_parts(struct fp_ingest *in, struct fp_flusher_config 
     return status;
 }
 
+/* The group is left first, so that others can take over; the flusher may still be writing, and its
+ * batch names the consumer's topics. */
 static void close_parts(struct fp_ingest *in)
 {
+    in->rewind = true; /* what the loop has not written is dropped, not written on the way out */
+    if (in->flusher)
+        fp_flusher_give_up(in->flusher, true);
     if (in->consumer && !fp_consumer_close(in->consumer, 10000))
         fp_log(FP_LOG_WARN, "close_abandoned", "the group could not be left in time");
     fp_flusher_stop(in->flusher);
+    fp_consumer_free(in->consumer);
     fp_ownership_free(&in->ownership);
     fp_batch_free(in->filling);
     fp_batch_free(in->spare);

@@ -77,8 +77,9 @@ int64_t fp_consumer_high(struct fp_consumer *consumer, const char *topic, int32_
 void fp_consumer_advise(struct fp_consumer *consumer, const struct fp_partition *partitions,
                         size_t count);
 /* Leaves the group; bounded by the deadline, after which the handle is abandoned (returns false).
- */
+ * The names of topics that it gave out stay valid until it is freed. */
 bool fp_consumer_close(struct fp_consumer *consumer, int deadline_ms);
+void fp_consumer_free(struct fp_consumer *consumer); /* NULL is allowed; once closed */
 
 /* ---- plain reader: one partition, explicit offsets, no group ----------------------------------
  */

@@ -33,7 +33,7 @@ struct fp_consumer {
     size_t topic_count;
     struct held *held;
     size_t held_count;
-    bool paused, cooperative, assigned_in_callback;
+    bool paused, cooperative, assigned_in_callback, closed;
 };
 
 static const char *intern(struct fp_consumer *c, const char *topic)
@@ -336,8 +336,8 @@ enum fp_status fp_consumer_open(const struct fp_kafka_config *config, const char
     }
     if (status == FP_OK)
         *consumer = c;
-    else
-        fp_consumer_close(c, 1000);
+    else if (fp_consumer_close(c, 1000))
+        fp_consumer_free(c);
     return status;
 }
 
@@ -435,15 +435,20 @@ bool fp_consumer_close(struct fp_consumer *consumer, int deadline_ms)
     }
     if (consumer->asker)
         fp_kafka_destroy(consumer->asker, 500);
-    if (!ok)
-        return false; /* the client still lives: leave its memory alone */
+    consumer->closed = ok;
+    return ok;
+}
+
+void fp_consumer_free(struct fp_consumer *consumer)
+{
+    if (consumer == NULL || !consumer->closed)
+        return; /* the client still lives: leave its memory alone */
     for (size_t i = 0; i < consumer->topic_count; i++)
         free(consumer->topics[i]);
     free(consumer->topics);
     free(consumer->held);
     free(consumer->room.at);
     free(consumer);
-    return true;
 }
 
 /* ---- plain reader -------------------------------------------------------------------------------
