@@ -47,7 +47,7 @@ def test_backends_are_ended_at_random(pipeline, start, control, function):
     while (hits < 12 or not retried()) and pipeline.stream.sent < 7500:
         pipeline.send(40)
         time.sleep(moments.uniform(0, 0.06))
-        # every so often a flush is made to wait, so that some backend is surely in the middle of one
+        # now and then a flush is made to wait, so that some backend is in the middle of one
         held = control.transaction() if moments.random() < 0.3 else contextlib.nullcontext()
         with held:
             if not isinstance(held, contextlib.nullcontext):
