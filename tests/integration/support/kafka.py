@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import time
 import uuid
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -130,10 +131,19 @@ class Broker:
                              "log_level": 0})
         try:
             partitions = consumer.list_topics(topic, 30).topics[topic].partitions
-            return {p: consumer.get_watermark_offsets(TopicPartition(topic, p), 30)
-                    for p in partitions}
+            return {p: self._watermarks(consumer, TopicPartition(topic, p)) for p in partitions}
         finally:
             consumer.close()
+
+    @staticmethod
+    def _watermarks(consumer, partition):
+        for attempt in range(20):  # a broker that has just come back may not lead it yet
+            try:
+                return consumer.get_watermark_offsets(partition, 30)
+            except KafkaException:
+                if attempt == 19:
+                    raise
+                time.sleep(0.5)
 
     def read(self, topic):
         """Every record that is there now, by partition and offset."""
