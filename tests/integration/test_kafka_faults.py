@@ -167,8 +167,8 @@ def test_partitions_are_added_under_load(pipeline, start, kafka, wait_for):
     assert [one.stop() for one in two] == [0, 0]
     first = pipeline.query("SELECT DISTINCT first_offset FROM flightpath.ingest_position")
     assert first == [(0,)], "new partitions are read from their beginning"
-    # a subject's records now lie in two partitions, and between partitions there is no order: whether
-    # a response was applied and then erased, or ignored since it was erased, is for the daemon to say
+    # a subject's records now lie in two partitions, and between those there is no order: whether a
+    # response was applied and then erased, or ignored since it was erased, is the daemon's to say
     found = [d for d in pipeline.differences() if not _only_classes(d)]
     assert not found, found[:5]
     assert not pipeline.query("SELECT topic FROM experience.ledger WHERE NOT balanced")
