@@ -125,7 +125,7 @@ int fp_cmd_run(const struct fp_options *options)
     fp_model_release(model);
     if (status != FP_OK)
         return complain(&err);
-    fp_log(FP_LOG_INFO, "stopped", "%lld messages, %lld applied; all written",
+    fp_log(FP_LOG_INFO, "stopped", "%lld messages, %lld applied",
            (long long)health.messages, (long long)health.applied);
     return FP_EXIT_OK;
 }

@@ -460,8 +460,8 @@ static enum fp_status loop(struct fp_ingest *in, struct fp_error *err)
      * is the next owner's to read */
     bool dropped = in->rewind;
     int64_t fenced = in->health->fenced;
-    if (drain(in, (int)in->options->shutdown_ms * 2 / 3, err) || dropped ||
-        in->health->fenced > fenced)
+    bool drained = drain(in, (int)in->options->shutdown_ms * 2 / 3, err);
+    if (drained || (*in->config->stop && (dropped || in->health->fenced > fenced)))
         return FP_OK;
     fp_flusher_give_up(in->flusher, true);
     return fp_fail(err, FP_RETRY, "not_drained", "shutdown",
