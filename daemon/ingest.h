@@ -19,8 +19,8 @@ struct fp_ingest_config {
 };
 
 /* Runs until told to stop, caught up (--until-caught-up) or fatal. FP_OK: what was taken is
- * committed, or, when told to stop, left to the next owner by a fence or a rewind. FP_RETRY: stopped
- * with something not written in time (it is read again). FP_FATAL: err says why. */
+ * committed, or, when told to stop, left to the next owner by a fence or a rewind. FP_RETRY:
+ * something was not written in time (it is read again). FP_FATAL: err says why. */
 enum fp_status fp_ingest_run(const struct fp_ingest_config *config,
                              struct fp_error *err) FP_MUST_CHECK;
 
