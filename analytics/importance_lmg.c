@@ -8,6 +8,7 @@
  * in costs one rank-one step: Σ_k 2^k (p−k)² ≈ 6·2^p in all, and no table of 2^p entries. A walk
  * returns T[s] = Σ R² over the subsets of its part with s taken there; from these LMG_i = (1/p) Σ_m
  * (B_i[m+1] − (T[m] − B_i[m]))/C(p−1, m), B_i[m] = Σ R² over the subsets of size m that hold i.
+ * Seven of eight nodes decide the last three drivers; those are written out.
  * Hazard: depth of recursion is p, at most 25. */
 #include "analytics/importance.h"
 
@@ -35,23 +36,18 @@ size_t cx_lmg_work(int p)
     return (size_t)(p + 1) * (size_t)(p + 1) * (size_t)(p + 1) + 3 * sizes_of(p);
 }
 
-/* Takes driver d: its rank-one step for the columns after it; returns the gain in R². */
+/* Takes driver d: its rank-one step for the drivers after it (the outcome's own variance is never
+ * looked at); returns the gain in R². */
 static double include(const struct walk *w, const double *a, int d, double *next)
 {
-    double pivot = a[d * w->size + d];
-    if (pivot <= PIVOT_MIN) {
-        for (int i = d + 1; i <= w->p; i++)
-            for (int j = i; j <= w->p; j++)
-                next[i * w->size + j] = a[i * w->size + j];
-        return 0;
-    }
     const double *row = &a[d * w->size];
-    for (int i = d + 1; i <= w->p; i++) {
-        double factor = row[i] / pivot;
+    double pivot = row[d], inverse = pivot > PIVOT_MIN ? 1 / pivot : 0;
+    for (int i = d + 1; i < w->p; i++) {
+        double factor = row[i] * inverse;
         for (int j = i; j <= w->p; j++)
             next[i * w->size + j] = a[i * w->size + j] - factor * row[j];
     }
-    return row[w->p] * row[w->p] / pivot;
+    return row[w->p] * row[w->p] * inverse;
 }
 
 /* The last driver: two subsets. */
@@ -64,12 +60,59 @@ static void leaf(const struct walk *w, const double *a, double r2, int taken, do
     w->held[d * (w->p + 2) + taken + 1] += total[1];
 }
 
+/* Two drivers by themselves: (co)variances, and covariances with the outcome. */
+struct two {
+    double aa, ab, bb, ay, by;
+};
+
+struct two_sets {
+    double a, b, both; /* R² with a, with b, with both */
+};
+
+static inline struct two_sets subsets(const struct two *x, double r2)
+{
+    double inverse = x->aa > PIVOT_MIN ? 1 / x->aa : 0, factor = x->ab * inverse;
+    double pivot = x->bb - factor * x->ab, c = x->by - factor * x->ay;
+    struct two_sets out = {.a = r2 + x->ay * x->ay * inverse, .b = r2};
+    if (x->bb > PIVOT_MIN)
+        out.b += x->by * x->by / x->bb;
+    out.both = pivot > PIVOT_MIN ? out.a + c * c / pivot : out.a;
+    return out;
+}
+
+/* The last three drivers, seven of eight nodes of the walk: the same steps without recursion. */
+static void three(const struct walk *w, const double *a, double r2, int taken, double *total)
+{
+    int d = w->p - 3, size = w->size, held = w->p + 2;
+    const double *x = &a[d * (size + 1)], *y = x + size, *z = y + size; /* each from column d */
+    double inverse = x[0] > PIVOT_MIN ? 1 / x[0] : 0, fy = x[1] * inverse, fz = x[2] * inverse;
+    const struct two without = {y[1], y[2], z[2], y[3], z[3]};
+    const struct two with = {y[1] - fy * x[1], y[2] - fy * x[2], z[2] - fz * x[2], y[3] - fy * x[3],
+                             z[3] - fz * x[3]};
+    double own = r2 + x[3] * x[3] * inverse;
+    struct two_sets out = subsets(&without, r2), in = subsets(&with, own);
+    total[0] = r2;
+    total[1] = out.a + out.b + own;
+    total[2] = out.both + in.a + in.b;
+    total[3] = in.both;
+    double *first = &w->held[d * held + taken + 1], *second = first + held, *third = second + held;
+    first[0] += own;
+    first[1] += in.a + in.b;
+    first[2] += in.both;
+    second[0] += out.a;
+    second[1] += out.both + in.a;
+    second[2] += in.both;
+    third[0] += out.b;
+    third[1] += out.both + in.b;
+    third[2] += in.both;
+}
+
 /* Sums of R² over the subsets of drivers d … p−1, on top of the `taken` ones with R² = r2. */
 static void descend(const struct walk *w, const double *a, int d, double r2, int taken)
 {
     double *total = &w->total[(size_t)d * 2 * (size_t)(w->p + 2)];
-    if (d == w->p - 1) {
-        leaf(w, a, r2, taken, total);
+    if (d == w->p - 1 || d == w->p - 3) {
+        (d == w->p - 1 ? leaf : three)(w, a, r2, taken, total);
         return;
     }
     const double *below = total + 2 * (w->p + 2);

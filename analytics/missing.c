@@ -12,129 +12,31 @@
 
 #include "analytics/distribution.h"
 
-#define PIVOT_FLOOR 1e-10   /* a step goes on with this in place of a smaller pivot */
 #define PIVOT_SINGULAR 1e-8 /* final estimates below this are reported as dependent */
 #define LOG_2PI 1.8378770664093454836
 
-struct step {
-    const struct cx_em_data *data;
-    double *mu, *sigma;                       /* standardised */
-    double *t1, *t2, *l, *d, *b, *bd, *first; /* first = d of means */
-    int floored;
-};
-
 size_t cx_em_work(int q, int patterns)
 {
-    size_t square = (size_t)q * (size_t)q;
-    return cx_em_data_size(q, patterns) + 6 * square + 3 * (size_t)q;
-}
-
-/* L of Σ_OO, d and D about the present means. */
-static void centre(struct step *s, const struct cx_em_pattern *p)
-{
-    int n = p->observed, q = s->data->q;
-    for (int i = 0; i < n; i++) {
-        double a = s->mu[p->o[i]];
-        s->first[i] = p->sum[i] - p->n * a;
-        for (int j = 0; j < n; j++) {
-            double b = s->mu[p->o[j]];
-            s->d[i * n + j] = p->product[i * n + j] - a * p->sum[j] - p->sum[i] * b + p->n * a * b;
-            s->l[i * n + j] = s->sigma[p->o[i] * q + p->o[j]];
-        }
-    }
-    s->floored += cx_em_cholesky(n, s->l, PIVOT_FLOOR);
-}
-
-/* Adds what the pattern tells of its missing columns. */
-static void expect(struct step *s, const struct cx_em_pattern *p)
-{
-    int n = p->observed, q = s->data->q;
-    for (int k = 0; k < p->missing; k++) {
-        int c = p->m[k];
-        double *b = &s->b[k * n], *bd = &s->bd[k * n];
-        for (int i = 0; i < n; i++)
-            b[i] = s->sigma[c * q + p->o[i]];
-        cx_em_substitute(n, s->l, b);
-        for (int j = 0; j < n; j++)
-            bd[j] = 0;
-        for (int i = 0; i < n; i++) {
-            s->t1[c] += b[i] * s->first[i];
-            for (int j = 0; j < n; j++)
-                bd[j] += b[i] * s->d[i * n + j];
-        }
-        for (int j = 0; j < n; j++) {
-            s->t2[c * q + p->o[j]] += bd[j];
-            s->t2[p->o[j] * q + c] += bd[j];
-        }
-        for (int m = 0; m <= k; m++) {
-            int e = p->m[m];
-            double term = p->n * s->sigma[c * q + e];
-            for (int j = 0; j < n; j++)
-                term += (bd[j] - p->n * s->sigma[c * q + p->o[j]]) * s->b[m * n + j];
-            s->t2[c * q + e] += term;
-            if (m < k)
-                s->t2[e * q + c] += term;
-        }
-    }
-}
-
-/* One iteration; returns the largest change. */
-static double iterate(struct step *s)
-{
-    int q = s->data->q;
-    struct cx_em_pattern p;
-    for (int i = 0; i < q; i++)
-        s->t1[i] = 0;
-    for (int i = 0; i < q * q; i++)
-        s->t2[i] = 0;
-    size_t at = 0;
-    for (int k = 0; k < s->data->patterns; k++) {
-        at = cx_em_pattern(s->data, at, &p);
-        centre(s, &p);
-        for (int i = 0; i < p.observed; i++) {
-            s->t1[p.o[i]] += s->first[i];
-            for (int j = 0; j < p.observed; j++)
-                s->t2[p.o[i] * q + p.o[j]] += s->d[i * p.observed + j];
-        }
-        expect(s, &p);
-    }
-    double change = 0, n = s->data->n;
-    for (int i = 0; i < q; i++) {
-        s->mu[i] += s->t1[i] / n;
-        change = fmax(change, fabs(s->t1[i] / n));
-        for (int j = 0; j < q; j++) {
-            double now = s->t2[i * q + j] / n - s->t1[i] / n * (s->t1[j] / n);
-            change = fmax(change, fabs(now - s->sigma[i * q + j]));
-            s->sigma[i * q + j] = now;
-        }
-    }
-    return change;
+    return cx_em_data_size(q, patterns) + cx_em_step_size(q);
 }
 
 /* −½ Σ [n(o ln 2π + ln|Σ_OO|) + tr(Σ_OO⁻¹D)], in the units of the data. */
-static double log_likelihood(struct step *s, const struct cx_em *em, const int *decimals)
+static double log_likelihood(struct cx_em_step *s, const struct cx_em *em, const int *decimals)
 {
-    double total = 0;
+    double total = isnan(s->fit) ? cx_em_misfit(s) : s->fit;
     struct cx_em_pattern p;
     size_t at = 0;
     for (int k = 0; k < s->data->patterns; k++) {
         at = cx_em_pattern(s->data, at, &p);
-        centre(s, &p);
-        int n = p.observed;
-        for (int i = 0; i < n; i++) {
+        for (int i = 0; i < p.observed; i++) {
             double ten = cx_dd_ten(decimals ? decimals[em->index[p.o[i]]] : 0);
-            double unit = s->data->scale[p.o[i]] / ten;
-            total += p.n * (LOG_2PI + 2 * log(s->l[i * n + i]) + 2 * log(unit));
-            for (int j = 0; j < n; j++)
-                s->bd[j] = s->d[j * n + i];
-            cx_em_substitute(n, s->l, s->bd);
-            total += s->bd[i];
+            total += p.n * (LOG_2PI + 2 * log(s->data->scale[p.o[i]] / ten));
         }
     }
     return -total / 2;
 }
 
-static void begin(struct step *s, const struct cx_em *em, const struct cx_em_options *options)
+static void begin(struct cx_em_step *s, const struct cx_em *em, const struct cx_em_options *options)
 {
     int q = em->columns;
     const struct cx_em *warm = options->warm;
@@ -151,7 +53,7 @@ static void begin(struct step *s, const struct cx_em *em, const struct cx_em_opt
 
 /* Writes estimates in the units of the data; the first column that depends on those before, or −1.
  */
-static int finish(struct step *s, struct cx_em *em, const int *decimals)
+static int finish(struct cx_em_step *s, struct cx_em *em, const int *decimals)
 {
     int q = em->columns, dependent = -1;
     for (int i = 0; i < q; i++) {
@@ -164,39 +66,19 @@ static int finish(struct step *s, struct cx_em *em, const int *decimals)
             s->l[i * q + j] = s->sigma[i * q + j] / sqrt(s->sigma[i * q + i] * s->sigma[j * q + j]);
         }
     }
-    cx_em_cholesky(q, s->l, PIVOT_FLOOR / 100);
+    cx_em_cholesky(q, s->l, CX_EM_PIVOT_FLOOR / 100);
     for (int i = 0; i < q - 1 && dependent < 0; i++) /* a perfect fit of the outcome is none */
         if (s->l[i * q + i] * s->l[i * q + i] < PIVOT_SINGULAR)
             dependent = em->index[i];
     return dependent;
 }
 
-static void lay_out(struct step *s, struct cx_em_data *data, int q, double *work)
+static enum cx_em_status run(struct cx_em *em, struct cx_em_step *s, const struct cx_em_options *options)
 {
-    int square = q * q;
-    s->data = data;
-    s->mu = work;
-    s->t1 = s->mu + q;
-    s->first = s->t1 + q;
-    s->sigma = s->first + q;
-    s->t2 = s->sigma + square;
-    s->l = s->t2 + square;
-    s->d = s->l + square;
-    s->b = s->d + square;
-    s->bd = s->b + square;
-    data->packed = s->bd + square;
-    s->floored = 0;
-}
-
-static enum cx_em_status run(struct cx_em *em, struct step *s, const struct cx_em_options *options)
-{
-    double tolerance = options->tolerance > 0 ? options->tolerance : 1e-11, change = INFINITY;
+    double tolerance = options->tolerance > 0 ? options->tolerance : 1e-11, change;
     int most = options->iterations_max > 0 ? options->iterations_max : 2000;
     begin(s, em, options);
-    while (em->iterations < most && change > tolerance) {
-        change = iterate(s);
-        em->iterations++;
-    }
+    change = cx_em_converge(s, tolerance, most, &em->iterations);
     em->ridged = s->floored > 0;
     em->column = finish(s, em, options->decimals);
     if (em->column >= 0)
@@ -216,9 +98,9 @@ enum cx_em_status cx_em(struct cx_em *em, const struct cx_set *set, uint64_t col
     em->log_likelihood = NAN;
     for (uint64_t rest = columns; rest; rest &= rest - 1)
         em->index[em->columns++] = __builtin_ctzll(rest);
-    struct step s;
-    struct cx_em_data data;
-    lay_out(&s, &data, em->columns, work);
+    struct cx_em_step s;
+    struct cx_em_data data = {.q = em->columns, .packed = work + cx_em_step_size(em->columns)};
+    cx_em_step_lay_out(&s, &data, work);
     bool fine = cx_em_load(&data, em, set);
     em->n = data.n;
     em->n_outcome = data.n_outcome;
@@ -316,5 +198,5 @@ bool cx_cross_is_proper(const struct cx_cross *cross, double *work)
     int q = cross->columns;
     for (int i = 0; i < q * q; i++)
         work[i] = CX_CROSS(cross, i / q, i % q).hi;
-    return cx_em_cholesky(q, work, PIVOT_FLOOR) == 0;
+    return cx_em_cholesky(q, work, CX_EM_PIVOT_FLOOR) == 0;
 }

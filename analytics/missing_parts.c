@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Exact pattern sums to standardised doubles. Centring is done in double-double, before the
- * rounding: a pattern's mean may be far from 0 and its spread small. Rows are counted in effective
- * ones: the sum of weights is scaled to Kish's n. */
+/* Exact pattern sums to standardised doubles. Sums are moved to the whole number next to each mean
+ * in exact integers, before the rounding: a mean may be far from 0 and the spread small, but it is
+ * not far from a whole number then (of integers, |mean − whole| ≤ 1 SD), so nothing is lost
+ * afterwards. Rows are counted in effective ones: the sum of weights is scaled to Kish's n. */
 #include "analytics/missing_parts.h"
 
 #include <math.h>
 
 size_t cx_em_data_size(int q, int patterns)
 {
-    return (size_t)patterns * ((size_t)q * (size_t)q + (size_t)q + 3);
+    return (size_t)patterns * ((size_t)(q + 1) * (size_t)(q + 1) + 2);
 }
 
 /* The columns of the model that a pattern has: `place` in its block, `column` in the model. */
@@ -27,51 +28,60 @@ static int shared(const struct cx_em *em, uint64_t observed, int *place, int *co
 /* Weight, Σ and Σ² of each column over the rows that have it: shift and scale. */
 static bool standardise(struct cx_em_data *data, struct cx_em *em, const struct cx_set *set)
 {
-    for (int c = 0; c < em->columns; c++) {
-        struct cx_dd weight = {0, 0}, sum = {0, 0}, square = {0, 0};
-        uint64_t bit = UINT64_C(1) << em->index[c];
-        for (int i = 0; i < set->count; i++) {
-            const struct cx_pattern *p = &set->pattern[i];
-            if (!(p->observed & bit))
-                continue;
-            int q = cx_mask_count(p->observed), at = cx_mask_count(p->observed & (bit - 1));
-            weight = cx_dd_add(weight, cx_wide_to_dd(p->cell[CX_MOMENTS_WEIGHT]));
-            sum = cx_dd_add(sum, cx_wide_to_dd(p->cell[cx_moments_at(q, 0, at + 1)]));
-            square = cx_dd_add(square, cx_wide_to_dd(p->cell[cx_moments_at(q, at + 1, at + 1)]));
+    struct cx_dd weight[CX_COLUMNS_MAX], sum[CX_COLUMNS_MAX], square[CX_COLUMNS_MAX];
+    for (int c = 0; c < em->columns; c++)
+        weight[c] = sum[c] = square[c] = cx_dd_of(0);
+    for (int i = 0; i < set->count; i++) {
+        const struct cx_pattern *p = &set->pattern[i];
+        int place[CX_COLUMNS_MAX], column[CX_COLUMNS_MAX], q = cx_mask_count(p->observed);
+        int count = shared(em, p->observed, place, column);
+        struct cx_dd own = cx_wide_to_dd(p->cell[CX_MOMENTS_WEIGHT]);
+        for (int k = 0; k < count; k++) {
+            int c = column[k], at = place[k] + 1;
+            weight[c] = cx_dd_add(weight[c], own);
+            sum[c] = cx_dd_add(sum[c], cx_wide_to_dd(p->cell[cx_moments_at(q, 0, at)]));
+            square[c] = cx_dd_add(square[c], cx_wide_to_dd(p->cell[cx_moments_at(q, at, at)]));
         }
-        struct cx_dd centred = cx_dd_sub(cx_dd_mul(weight, square), cx_dd_mul(sum, sum));
+    }
+    for (int c = 0; c < em->columns; c++) {
+        struct cx_dd all = cx_dd_mul(weight[c], square[c]);
+        struct cx_dd centred = cx_dd_sub(all, cx_dd_mul(sum[c], sum[c]));
         em->column = em->index[c];
-        if (!(weight.hi > 0) || centred.hi <= 64 * CX_DD_EPSILON * weight.hi * square.hi)
+        if (!(weight[c].hi > 0) || centred.hi <= 64 * CX_DD_EPSILON * all.hi)
             return false;
-        data->shift[c] = sum.hi / weight.hi;
-        data->scale[c] = sqrt(centred.hi) / weight.hi;
+        data->shift[c] = nearbyint(sum[c].hi / weight[c].hi);
+        data->scale[c] = sqrt(centred.hi) / weight[c].hi;
     }
     em->column = -1;
     return true;
 }
 
-/* Σw(z_i − a)(z_j − b) = S_ij − aS_j − bS_i + abW in double-double: nothing cancels. */
+/* Σw(z_i − a)(z_j − b) = S_ij − aS_j − bS_i + abW, exactly; modulo 2¹²⁸, so what is on the way does
+ * not matter. i, j: of the constant (0) and the pattern's columns. */
 static void pack(const struct cx_em_data *data, const struct cx_pattern *p, const int *place,
                  const int *column, int count, double *to)
 {
-    int q = cx_mask_count(p->observed);
-    double per_weight = data->per_weight;
-    struct cx_dd weight = cx_wide_to_dd(p->cell[CX_MOMENTS_WEIGHT]), s[CX_COLUMNS_MAX];
+    typedef unsigned __int128 word;
+    int q = cx_mask_count(p->observed), wide = count + 1;
+    word weight = (word)p->cell[CX_MOMENTS_WEIGHT], sum[CX_COLUMNS_MAX], shift[CX_COLUMNS_MAX];
+    double size[CX_COLUMNS_MAX];
+    to[0] = (double)(cx_wide)weight * data->per_weight;
     for (int i = 0; i < count; i++) {
-        double a = data->shift[column[i]];
-        s[i] = cx_wide_to_dd(p->cell[cx_moments_at(q, 0, place[i] + 1)]);
-        to[i] = cx_dd_sub(s[i], cx_dd_scale(weight, a)).hi * per_weight / data->scale[column[i]];
+        shift[i] = (word)(cx_wide)data->shift[column[i]];
+        size[i] = 1 / data->scale[column[i]];
+        sum[i] = (word)p->cell[cx_moments_at(q, 0, place[i] + 1)];
+        double own = (double)(cx_wide)(sum[i] - shift[i] * weight);
+        to[i + 1] = to[(i + 1) * wide] = own * data->per_weight * size[i];
     }
-    double *product = to + count;
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
+        double unit = data->per_weight * size[i];
         for (int j = i; j < count; j++) {
-            double a = data->shift[column[i]], b = data->shift[column[j]];
-            struct cx_dd c = cx_wide_to_dd(p->cell[cx_moments_at(q, place[i] + 1, place[j] + 1)]);
-            c = cx_dd_sub(c, cx_dd_add(cx_dd_scale(s[j], a), cx_dd_scale(s[i], b)));
-            c = cx_dd_add(c, cx_dd_mul(weight, cx_dd_product(a, b)));
-            double size = data->scale[column[i]] * data->scale[column[j]];
-            product[i * count + j] = product[j * count + i] = c.hi * per_weight / size;
+            word own = (word)p->cell[cx_moments_at(q, place[i] + 1, place[j] + 1)];
+            own -= shift[i] * sum[j] + shift[j] * (sum[i] - shift[i] * weight);
+            double value = (double)(cx_wide)own * unit * size[j];
+            to[(i + 1) * wide + j + 1] = to[(j + 1) * wide + i + 1] = value;
         }
+    }
 }
 
 /* Effective rows per unit of weight, Σw/Σw² over rows that tell something. */
@@ -117,15 +127,14 @@ bool cx_em_load(struct cx_em_data *data, struct cx_em *em, const struct cx_set *
         for (int k = 0; k < count; k++)
             mask |= UINT64_C(1) << column[k];
         bool outcome = mask >> (em->columns - 1) & 1;
-        to[0] = (double)p->cell[CX_MOMENTS_WEIGHT] * per_weight;
-        to[1] = (double)(uint32_t)mask;
-        to[2] = (double)(uint32_t)(mask >> 32);
-        pack(data, p, place, column, count, to + 3);
+        to[0] = (double)(uint32_t)mask;
+        to[1] = (double)(uint32_t)(mask >> 32);
+        pack(data, p, place, column, count, to + 2);
         tell(em, p, count, outcome);
-        data->n += to[0];
-        data->n_outcome += outcome ? to[0] : 0;
+        data->n += to[2];
+        data->n_outcome += outcome ? to[2] : 0;
         data->patterns++;
-        to += 3 + count + count * count;
+        to += 2 + (count + 1) * (count + 1);
     }
     if (data->n_outcome > 0 && em->columns > 1)
         em->missing *= per_weight / (data->n_outcome * (em->columns - 1));
@@ -135,17 +144,16 @@ bool cx_em_load(struct cx_em_data *data, struct cx_em *em, const struct cx_set *
 size_t cx_em_pattern(const struct cx_em_data *data, size_t at, struct cx_em_pattern *pattern)
 {
     const double *from = data->packed + at;
-    uint64_t mask = (uint64_t)from[1] | (uint64_t)from[2] << 32;
-    pattern->n = from[0];
+    uint64_t mask = (uint64_t)from[0] | (uint64_t)from[1] << 32;
+    pattern->n = from[2];
     pattern->observed = pattern->missing = 0;
     for (int c = 0; c < data->q; c++)
         if (mask >> c & 1)
             pattern->o[pattern->observed++] = c;
         else
             pattern->m[pattern->missing++] = c;
-    pattern->sum = from + 3;
-    pattern->product = pattern->sum + pattern->observed;
-    return at + 3 + (size_t)pattern->observed * (size_t)(pattern->observed + 1);
+    pattern->cross = from + 2;
+    return at + 2 + (size_t)(pattern->observed + 1) * (size_t)(pattern->observed + 1);
 }
 
 int cx_em_cholesky(int n, double *a, double floor)
@@ -176,5 +184,16 @@ void cx_em_substitute(int n, const double *l, double *x)
         x[i] /= l[i * n + i];
         for (int k = 0; k < i; k++) /* by rows of L: in order in memory */
             x[k] -= l[i * n + k] * x[i];
+    }
+}
+
+void cx_em_invert(int n, const double *l, double *inverse, double *column)
+{
+    for (int i = 0; i < n; i++) {
+        for (int j = 0; j < n; j++)
+            column[j] = i == j;
+        cx_em_substitute(n, l, column);
+        for (int j = 0; j < n; j++)
+            inverse[j * n + i] = column[j];
     }
 }

@@ -164,49 +164,74 @@ void cx_set_count(const struct cx_set *set, struct cx_set_counts *counts)
 /* ---- folding ----------------------------------------------------------------------------------
  * Patterns of equal `observed` stand next to each other: a run. */
 
-static int run_end(const struct cx_set *set, int start, cx_wide *rows)
+static int run_end(const struct cx_set *set, int start, int64_t *rows)
 {
     int end = start;
     *rows = 0;
     while (end < set->count && set->pattern[end].observed == set->pattern[start].observed)
-        *rows += set->pattern[end++].cell[CX_MOMENTS_N];
+        *rows += (int64_t)set->pattern[end++].cell[CX_MOMENTS_N];
     return end;
 }
 
-/* Runs with rows that come before this one in (most rows, then smaller mask). */
-static int rank_of(const struct cx_set *set, int start, cx_wide mine)
+static bool next_run(const void *from, size_t *at, uint64_t *observed, int64_t *rows)
 {
-    int ahead = 0;
-    cx_wide rows;
-    for (int at = 0, end; at < set->count; at = end) {
-        end = run_end(set, at, &rows);
-        ahead += rows > mine || (rows == mine && at < start);
-    }
-    return ahead;
+    const struct cx_set *set = from;
+    int start = (int)*at;
+    if (start >= set->count)
+        return false;
+    *observed = set->pattern[start].observed;
+    *at = (size_t)run_end(set, start, rows);
+    return true;
 }
 
-/* The kept pattern inside `observed` with most answers; of equals the one of the smallest mask
- * (rows would not do: they grow while folding). */
+/* Runs of at least so many rows or, with equal, just as many and a mask below `below`. */
+static int64_t runs(cx_fold_next *next, const void *from, int64_t least, bool equal, uint64_t below)
+{
+    uint64_t observed;
+    int64_t rows, count = 0;
+    for (size_t at = 0; next(from, &at, &observed, &rows);)
+        count += equal ? rows == least && observed < below : rows >= least;
+    return count;
+}
+
+struct cx_fold_bound cx_fold_bound(cx_fold_next *next, const void *from, int cap)
+{
+    struct cx_fold_bound bound = {0, 0};
+    if (runs(next, from, 1, false, 0) <= cap)
+        return bound;
+    int64_t high = INT64_MAX; /* the most rows that more than cap runs have: [bound.rows, high) */
+    bound.rows = 1;
+    while (high - bound.rows > 1) {
+        int64_t middle = bound.rows + (high - bound.rows) / 2;
+        if (runs(next, from, middle, false, 0) > cap)
+            bound.rows = middle;
+        else
+            high = middle;
+    }
+    int64_t left = cap - runs(next, from, bound.rows + 1, false, 0);
+    for (uint64_t bit = UINT64_C(1) << 63; bit; bit >>= 1) /* the largest mask with few below */
+        if (runs(next, from, bound.rows, true, bound.observed | bit) <= left)
+            bound.observed |= bit;
+    return bound;
+}
+
 static struct cx_pattern *refuge(const struct cx_set *kept, uint64_t observed)
 {
-    int best = -1;
-    for (int i = 0; i < kept->count; i++) {
-        uint64_t inner = kept->pattern[i].observed;
-        if (inner & ~observed)
-            continue;
-        if (best < 0 || cx_mask_count(inner) > cx_mask_count(kept->pattern[best].observed))
-            best = i;
-    }
-    return best < 0 ? NULL : &kept->pattern[best];
+    struct cx_pattern *best = NULL;
+    for (int i = 0; i < kept->count; i++)
+        if (cx_fold_prefers(observed, kept->pattern[i].observed, best ? &best->observed : NULL))
+            best = &kept->pattern[i];
+    return best;
 }
 
 /* Keeps the runs of most rows in `into`. */
-static enum cx_set_result keep_largest(struct cx_set *into, const struct cx_set *from, int cap)
+static enum cx_set_result keep_largest(struct cx_set *into, const struct cx_set *from,
+                                       struct cx_fold_bound bound)
 {
-    cx_wide rows;
+    int64_t rows;
     for (int at = 0, end; at < from->count; at = end) {
         end = run_end(from, at, &rows);
-        if (rows <= 0 || rank_of(from, at, rows) >= cap)
+        if (!cx_fold_keeps(bound, from->pattern[at].observed, rows))
             continue;
         for (int i = at; i < end; i++) {
             struct cx_pattern merged = from->pattern[i];
@@ -219,30 +244,37 @@ static enum cx_set_result keep_largest(struct cx_set *into, const struct cx_set 
     return CX_SET_OK;
 }
 
+/* The patterns [at, end) of one run lose answers until they are `to`. */
+static bool move_run(const struct cx_set *from, int at, int end, struct cx_pattern *to)
+{
+    for (int i = at; i < end; i++)
+        if (!add_part(to->cell, to->observed, &from->pattern[i]))
+            return false;
+    return true;
+}
+
 enum cx_set_result cx_set_fold(struct cx_set *into, const struct cx_set *from, int cap,
                                struct cx_set_fold *fold)
 {
     *fold = (struct cx_set_fold){0};
-    enum cx_set_result result = keep_largest(into, from, cap);
+    struct cx_fold_bound bound = cx_fold_bound(next_run, from, cap);
+    enum cx_set_result result = keep_largest(into, from, bound);
     if (result != CX_SET_OK)
         return result;
-    cx_wide rows;
+    int64_t rows;
     for (int at = 0, end; at < from->count; at = end) {
+        uint64_t observed = from->pattern[at].observed;
         end = run_end(from, at, &rows);
-        if (rows <= 0 || rank_of(from, at, rows) < cap)
+        if (rows <= 0 || cx_fold_keeps(bound, observed, rows))
             continue;
-        for (int i = at; i < end; i++) {
-            const struct cx_pattern *lost = &from->pattern[i];
-            int64_t n = (int64_t)lost->cell[CX_MOMENTS_N];
-            struct cx_pattern *to = refuge(into, lost->observed);
-            if (!to) {
-                fold->rows_dropped += n;
-                continue;
-            }
-            fold->values_dropped += n * cx_mask_count(lost->observed & ~to->observed);
-            if (!add_part(to->cell, to->observed, lost))
-                return CX_SET_OVERFLOW;
+        struct cx_pattern *to = refuge(into, observed);
+        if (!to) {
+            fold->rows_dropped += rows;
+            continue;
         }
+        fold->values_dropped += rows * cx_mask_count(observed & ~to->observed);
+        if (!move_run(from, at, end, to))
+            return CX_SET_OVERFLOW;
     }
     fold->patterns = into->count;
     return CX_SET_OK;

@@ -63,4 +63,33 @@ struct cx_set_fold {
 enum cx_set_result cx_set_fold(struct cx_set *into, const struct cx_set *from, int cap,
                                struct cx_set_fold *fold);
 
+/* ---- its rule, for who keeps patterns in another way (driver_state.h) -------------------------
+ * Runs are the sets of columns answered together, each once, in any order. */
+
+/* The next run from *at on, which it moves along; false: none is left. */
+typedef bool cx_fold_next(const void *from, size_t *at, uint64_t *observed, int64_t *rows);
+
+struct cx_fold_bound { /* kept: runs of more rows, or as many and a smaller mask */
+    int64_t rows;
+    uint64_t observed;
+};
+/* The bound that `cap` runs of most rows are within, of equals those of the smallest mask; runs
+ * without rows never are. At most 130 times through all runs. */
+struct cx_fold_bound cx_fold_bound(cx_fold_next *next, const void *from, int cap);
+
+static inline bool cx_fold_keeps(struct cx_fold_bound bound, uint64_t observed, int64_t rows)
+{
+    return rows > bound.rows || (rows > 0 && rows == bound.rows && observed < bound.observed);
+}
+
+/* Whether rows of `observed` rather go to the kept pattern `inner` than to `best`: the one inside
+ * with most answers, of equals the smallest mask (rows would not do: they grow while folding). */
+static inline bool cx_fold_prefers(uint64_t observed, uint64_t inner, const uint64_t *best)
+{
+    if (inner & ~observed)
+        return false;
+    int more = best ? cx_mask_count(inner) - cx_mask_count(*best) : 1;
+    return more > 0 || (more == 0 && inner < *best);
+}
+
 #endif

@@ -9,6 +9,7 @@
 
 #define GROUPS_MIN 4
 #define GROUPS_FIRM 6
+#define ICC 0.5 /* between people, when it is not known */
 
 struct share {
     struct cx_drivers *result;
@@ -19,7 +20,15 @@ struct share {
     double *theta, *variance, *without; /* statistics; groups × statistics */
     double rows[CX_GROUPS_MAX];
     int groups;
+    double deff; /* of repeated answers; 1 = none */
 };
+
+/* What repeated answers multiply a variance by; 1 when hardly anybody answers twice. */
+static double repeats_effect(const struct cx_drivers_question *question)
+{
+    double icc = question->icc > 0 ? fmin(question->icc, 1) : ICC;
+    return question->repeats > CX_REPEATS_MAX ? 1 + (question->repeats - 1) * icc * icc : 1;
+}
 
 /* The statistics of the estimate in m. False: a share cannot be computed. */
 static bool measure(const struct share *s, double *theta)
@@ -96,7 +105,7 @@ static void write_intervals(struct share *s, const double *v)
     int last = 3 * k + 1;
     double r2 = s->theta[last] * s->theta[last], n = out->fit.n_effective;
     /* normal theory of R: (1 − R²)²/n */
-    double variance = v ? (1 - r2) * (1 - r2) / n : s->variance[last];
+    double variance = v ? (1 - r2) * (1 - r2) / n * s->deff : s->variance[last];
     struct cx_interval i = cx_squared_interval(s->theta[last], variance, df, level);
     out->r2_low = i.low;
     out->r2_high = fmin(i.high, 1);
@@ -146,6 +155,8 @@ static void flag(const struct share *s, const double *sd)
     unsigned all = out->model_based ? CX_FLAG_MODEL_BASED : 0;
     if (!out->model_based && s->groups < GROUPS_FIRM)
         all |= CX_FLAG_WIDE;
+    if (s->deff > 1)
+        all |= CX_FLAG_CLUSTERED;
     int j = 0;
     for (uint64_t rest = s->columns; rest & (rest - 1); rest &= rest - 1, j++) {
         int c = __builtin_ctzll(rest);
@@ -186,6 +197,7 @@ void cx_drivers_share(struct cx_drivers *result, const struct cx_drivers_questio
     s.theta = m->without;
     s.variance = s.theta + statistics;
     s.without = s.variance + statistics;
+    s.deff = repeats_effect(question);
     double sd[CX_COLUMNS_MAX], *v = m->numbers, *work = v + k * k;
     /* the estimate again: over the kept columns alone, and in m */
     if (cx_drivers_estimate(m, question, columns, result->method, -1) != CX_FIT_OK ||
@@ -202,8 +214,10 @@ void cx_drivers_share(struct cx_drivers *result, const struct cx_drivers_questio
     cx_drivers_estimate(m, question, columns, result->method, -1);
     cx_fit_correlations(&m->fit, &m->cross, m->r);
     bool known = cx_weight_covariance(k, m->r, information(&s), v, work);
-    for (int i = 0; i < k * k && !known; i++)
-        v[i] = NAN;
+    for (int i = 0; i < k * k; i++)
+        v[i] = known ? v[i] * s.deff : NAN;
+    for (int i = 0; i < statistics && !result->model_based; i++)
+        s.variance[i] *= s.deff;
     write_intervals(&s, result->model_based ? v : NULL);
     if (known)
         rank(&s, v, work);

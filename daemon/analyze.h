@@ -2,6 +2,7 @@
 /* `flightpath analyze`: the statistics library over columns of a CSV file.
  *
  *   fp_csv → fp_table_load (fixed point, exactly) → analyze_drivers.c or analyze_kpi.c → print
+ *   fp_csv → buckets of a series → analyze_watch.c → print
  *
  * Inside daemon/analyze*.c and cmd_analyze.c only. Threads: one. */
 #ifndef FP_ANALYZE_H
@@ -21,7 +22,8 @@ enum fp_column_role {
     FP_COLUMN_CODED, /* numbers; every --na code means "does not apply" */
     FP_COLUMN_PLAIN, /* numbers; only codes that are no numbers do: an outcome may well be 0 */
     FP_COLUMN_WEIGHT,
-    FP_COLUMN_CLUSTER /* any text; value = number of the distinct text, from 0 */
+    FP_COLUMN_CLUSTER, /* any text; value = number of the distinct text, from 0 */
+    FP_COLUMN_DAY      /* a date, 2026-03-02; value = days since 1970-01-01 */
 };
 
 struct fp_column {
@@ -37,7 +39,7 @@ struct fp_column {
     int64_t like_code; /* of FP_COLUMN_PLAIN: answers that equal a code */
 };
 
-#define FP_TABLE_COLUMNS_MAX (CX_COLUMNS_MAX + 2)
+#define FP_TABLE_COLUMNS_MAX (CX_COLUMNS_MAX + 3)
 
 struct fp_table {
     const char *name; /* of the file, borrowed */
@@ -45,8 +47,8 @@ struct fp_table {
     long *line; /* of each row */
     int count;
     struct fp_column column[FP_TABLE_COLUMNS_MAX];
-    double weight_total; /* of the rows, in units of the weight's fixed point */
-    int weight, cluster; /* which column; −1 = none */
+    double weight_total;      /* of the rows, in units of the weight's fixed point */
+    int weight, cluster, day; /* which column; −1 = none */
     int64_t clusters;
     void *cluster_tree;
 };
@@ -81,12 +83,14 @@ void fp_put_notes(FILE *out, const char *key, const struct fp_notes *notes);
 /* What became of each column: missing, does not apply, rounded, codes that count as answers. */
 void fp_note_columns(struct fp_notes *notes, const struct fp_table *table);
 
-/* ---- the two analyses ------------------------------------------------------------------------ */
+/* ---- the analyses ---------------------------------------------------------------------------- */
 
 /* Print to standard output. FP_REJECT: the options or the file cannot be used. */
 enum fp_status fp_analyze_drivers(const struct fp_options *options, struct fp_csv *csv,
                                   struct fp_error *err) FP_MUST_CHECK;
 enum fp_status fp_analyze_kpi(const struct fp_options *options, struct fp_csv *csv,
                               struct fp_error *err) FP_MUST_CHECK;
+enum fp_status fp_analyze_watch(const struct fp_options *options, struct fp_csv *csv,
+                                struct fp_error *err) FP_MUST_CHECK;
 
 #endif

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* flightpath analyze drivers: which columns go with the outcome, how strongly, how surely.
  *
- * The rows become the exact state that a stream of responses becomes, and go through the same call
- * (analytics/solve_drivers.h). Intervals of the shares leave one group of rows out at a time: of
- * rows dealt out at random from a fixed seed (a file is often sorted), or, with --cluster, of whole
- * clusters; then the errors of the coefficients are those of the groups too, since rows of one
- * person are no independent evidence. Hazard: each pattern of missing answers has a block of state,
- * so their memory is bounded and said. */
+ * The rows become the exact state that a stream of responses becomes (analyze_drivers_state.c), and
+ * go through the same call (analytics/solve_drivers.h). Intervals of the shares leave one group of
+ * rows out at a time: of rows dealt out at random, of runs of days with --day, as published results
+ * do, or of whole clusters with --cluster; then the errors of the coefficients are those of the
+ * groups too, since rows of one person are no independent evidence. */
 #include "daemon/analyze_drivers.h"
 
 #include <inttypes.h>
@@ -15,129 +14,6 @@
 
 #include "analytics/distribution.h"
 #include "analytics/fdr.h"
-#include "analytics/random.h"
-
-#define ROW_GROUPS 12
-#define STATE_BYTES_MAX ((size_t)1 << 30)
-
-/* ---- state that grows ------------------------------------------------------------------------ */
-
-static void drop_set(struct cx_set *set)
-{
-    free(set->pattern);
-    free(set->cells);
-    *set = (struct cx_set){0};
-}
-
-static bool make_set(struct cx_set *set, int columns, int capacity)
-{
-    size_t size = cx_moments_cells(columns) * (size_t)capacity;
-    *set = (struct cx_set){0};
-    struct cx_pattern *patterns = calloc((size_t)capacity, sizeof *patterns);
-    cx_wide *cells = calloc(size, sizeof *cells);
-    if (patterns == NULL || cells == NULL) {
-        free(patterns);
-        free(cells);
-        return false;
-    }
-    cx_set_init(set, columns, patterns, capacity);
-    cx_set_give_cells(set, cells, size);
-    return true;
-}
-
-static bool grow(struct cx_set *set)
-{
-    struct cx_set larger;
-    int capacity = 2 * set->capacity;
-    if (cx_drivers_memory(set->columns, capacity) > STATE_BYTES_MAX ||
-        !make_set(&larger, set->columns, capacity))
-        return false;
-    if (cx_set_merge(&larger, set, 1) != CX_SET_OK) {
-        drop_set(&larger);
-        return false;
-    }
-    drop_set(set);
-    *set = larger;
-    return true;
-}
-
-static enum fp_status add(struct cx_set *set, const struct cx_pattern *key, const int64_t *z,
-                          int64_t weight, struct fp_error *err)
-{
-    enum cx_set_result result;
-    while ((result = cx_set_add(set, key, z, weight, 1)) == CX_SET_FULL)
-        if (!grow(set))
-            return fp_fail(err, FP_REJECT, "patterns", "--drivers",
-                           "more than %d different patterns of missing answers take too much "
-                           "memory; ask for fewer drivers, or drop the rows with gaps",
-                           set->count);
-    return result == CX_SET_OK ? FP_OK
-                               : fp_fail(err, FP_REJECT, "too_large", "--drivers",
-                                         "the sums do not fit; divide the columns by a power of "
-                                         "ten");
-}
-
-/* ---- rows → state ---------------------------------------------------------------------------- */
-
-/* The group of each row. */
-static enum fp_status deal(struct fp_drivers *d, unsigned char *group, struct fp_error *err)
-{
-    const struct fp_table *table = &d->table;
-    int64_t units = table->cluster < 0 ? table->rows : table->clusters;
-    int most = table->cluster < 0 ? ROW_GROUPS : CX_GROUPS_MAX;
-    uint32_t *order = calloc((size_t)units + 1, sizeof *order);
-    if (order == NULL)
-        return fp_fail(err, FP_FATAL, "memory", table->name, "not enough memory");
-    struct cx_random random = cx_random_seed(1, 1);
-    d->groups = units < most ? (int)units : most;
-    for (int64_t i = 0; i < units; i++) {
-        int64_t at = cx_random_below(&random, (uint32_t)i + 1);
-        order[i] = order[at];
-        order[at] = (uint32_t)i;
-    }
-    for (int64_t row = 0; row < table->rows; row++) {
-        int64_t unit = table->cluster < 0 ? row : table->column[table->cluster].value[row];
-        group[row] = (unsigned char)(order[unit] % (uint32_t)d->groups);
-    }
-    free(order);
-    return FP_OK;
-}
-
-static enum fp_status add_row(struct fp_drivers *d, int64_t row, int group, struct fp_error *err)
-{
-    const struct fp_table *table = &d->table;
-    struct cx_pattern key = {0};
-    int64_t z[CX_COLUMNS_MAX] = {0}, weight = fp_table_weight(table, row);
-    if (weight == 0) {
-        d->weightless++;
-        return FP_OK;
-    }
-    for (int c = 0; c < d->columns; c++) {
-        enum fp_cell cell = table->column[c].cell[row];
-        z[c] = table->column[c].value[row];
-        key.observed |= (uint64_t)(cell == FP_CELL_ANSWERED) << c;
-        key.does_not_apply |= (uint64_t)(cell == FP_CELL_DOES_NOT_APPLY) << c;
-    }
-    enum fp_status status = add(&d->total, &key, z, weight, err);
-    return status == FP_OK ? add(&d->group[group], &key, z, weight, err) : status;
-}
-
-static enum fp_status gather(struct fp_drivers *d, struct fp_error *err)
-{
-    size_t rows = (size_t)d->table.rows;
-    unsigned char *group = calloc(rows + 1, 1);
-    bool fine = group != NULL && make_set(&d->total, d->columns, 16);
-    enum fp_status status =
-        fine ? deal(d, group, err)
-             : fp_fail(err, FP_FATAL, "memory", d->table.name, "not enough memory");
-    for (int g = 0; g < d->groups && status == FP_OK; g++)
-        if (!make_set(&d->group[g], d->columns, 16))
-            status = fp_fail(err, FP_FATAL, "memory", d->table.name, "not enough memory");
-    for (int64_t row = 0; row < d->table.rows && status == FP_OK; row++)
-        status = add_row(d, row, group[row], err);
-    free(group);
-    return status;
-}
 
 /* ---- the question ---------------------------------------------------------------------------- */
 
@@ -169,6 +45,7 @@ static enum fp_status solve(struct fp_drivers *d, const struct fp_options *optio
     if (memory == NULL)
         return fp_fail(err, FP_FATAL, "memory", d->table.name, "not enough memory");
     cx_drivers(&d->result, &question, memory);
+    cx_collect_report(&d->collect, &d->result);
     free(memory);
     return FP_OK;
 }
@@ -196,7 +73,7 @@ static void use_clusters(struct fp_drivers *d)
     cx_fdr(fit->p + 1, (size_t)p, d->result.q, order);
 }
 
-/* Splits --drivers; the outcome comes last, then weight and cluster. */
+/* Splits --drivers; the outcome comes last, then weight, cluster, day. */
 static enum fp_status want_columns(struct fp_drivers *d, const struct fp_options *options,
                                    struct fp_error *err)
 {
@@ -220,6 +97,8 @@ static enum fp_status want_columns(struct fp_drivers *d, const struct fp_options
         fp_table_want(&d->table, options->weight, FP_COLUMN_WEIGHT);
     if (*options->cluster)
         fp_table_want(&d->table, options->cluster, FP_COLUMN_CLUSTER);
+    if (*options->day)
+        fp_table_want(&d->table, options->day, FP_COLUMN_DAY);
     return FP_OK;
 }
 
@@ -229,21 +108,22 @@ enum fp_status fp_analyze_drivers(const struct fp_options *options, struct fp_cs
     struct fp_drivers *d = calloc(1, sizeof *d);
     if (d == NULL)
         return fp_fail(err, FP_FATAL, "memory", "", "not enough memory");
-    d->table = (struct fp_table){.name = options->arguments[1], .weight = -1, .cluster = -1};
+    d->table =
+        (struct fp_table){.name = options->arguments[1], .weight = -1, .cluster = -1, .day = -1};
     enum fp_status status = want_columns(d, options, err);
     if (status == FP_OK)
         status = fp_table_load(&d->table, csv, options->na, err);
     if (status == FP_OK)
-        status = gather(d, err);
+        status = fp_drivers_gather(d, err);
     if (status == FP_OK)
         status = solve(d, options, err);
     if (status == FP_OK) {
         use_clusters(d);
         fp_drivers_print(stdout, d, options);
     }
-    drop_set(&d->total);
+    fp_drivers_drop_set(&d->total);
     for (int g = 0; g < CX_GROUPS_MAX; g++)
-        drop_set(&d->group[g]);
+        fp_drivers_drop_set(&d->group[g]);
     fp_table_free(&d->table);
     free(d->names);
     free(d);

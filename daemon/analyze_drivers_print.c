@@ -99,8 +99,10 @@ static void warn_of_method(struct fp_drivers *d)
                 "that of the intercept is not given",
                 r->groups);
     if (solved && r->model_based)
-        fp_note(&d->warnings, "too few rows to leave groups out: intervals of the Johnson weights "
-                              "are those of normal theory, LMG has none");
+        fp_note(&d->warnings,
+                "too few %s to leave groups out: intervals of the Johnson weights are those of "
+                "normal theory, LMG has none",
+                d->table.day >= 0 ? "rows or days" : "rows");
     if (solved && r->fit.few_df && !d->clustered)
         fp_note(&d->warnings, "fewer than 10 degrees of freedom: do not rely on p and q");
     if (r->lmg_se_sampled > 0)
@@ -209,7 +211,9 @@ static void explain(struct fp_drivers *d)
                 "intervals of johnson and lmg: sqrt(w) -+ t(.975, %d) x its jackknife error over "
                 "%d groups of %s, squared",
                 d->result.groups - 1, d->result.groups,
-                d->table.cluster >= 0 ? "clusters" : "rows dealt out at random (fixed seed)");
+                d->table.day >= 0       ? "consecutive days"
+                : d->table.cluster >= 0 ? "clusters"
+                                        : "rows dealt out at random (fixed seed)");
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */

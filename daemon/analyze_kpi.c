@@ -241,7 +241,8 @@ enum fp_status fp_analyze_kpi(const struct fp_options *options, struct fp_csv *c
         return fp_fail(err, FP_FATAL, "memory", "", "not enough memory");
     }
     k->options = options;
-    k->table = (struct fp_table){.name = options->arguments[1], .weight = -1, .cluster = -1};
+    k->table =
+        (struct fp_table){.name = options->arguments[1], .weight = -1, .cluster = -1, .day = -1};
     fp_table_want(&k->table, options->column, FP_COLUMN_CODED);
     if (*options->weight)
         fp_table_want(&k->table, options->weight, FP_COLUMN_WEIGHT);

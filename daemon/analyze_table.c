@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "analytics/fixed.h"
+#include "daemon/timestamp.h"
 
 #define NUMBER_BYTES 64
 #define DECIMALS_MAX 22
@@ -31,6 +32,8 @@ void fp_table_want(struct fp_table *table, const char *name, enum fp_column_role
         table->weight = table->count;
     if (role == FP_COLUMN_CLUSTER)
         table->cluster = table->count;
+    if (role == FP_COLUMN_DAY)
+        table->day = table->count;
     table->column[table->count++] = (struct fp_column){.name = name, .role = role};
 }
 
@@ -221,6 +224,26 @@ static enum fp_status measure_cell(const struct fp_table *table, const struct fp
     return FP_OK;
 }
 
+/* Clusters and days: no numbers, and every row has one. */
+static enum fp_status check_label(const struct fp_table *table, const struct fp_csv *csv,
+                                  const struct fp_column *column, struct fp_slice cell,
+                                  struct fp_error *err)
+{
+    char what[120];
+    int32_t days;
+    int len = cell.len > 40 ? 40 : (int)cell.len;
+    bool day = column->role == FP_COLUMN_DAY;
+    if (cell.len == 0)
+        return refuse_cell(table, csv, column->name, err,
+                           day ? "empty; every row needs its day"
+                               : "empty; every row needs its cluster");
+    if (!day || fp_date_parse(cell, &days))
+        return FP_OK;
+    snprintf(what, sizeof what, "\"%.*s\" is no date from 1970 to 9999 like 2026-03-02", len,
+             cell.at);
+    return refuse_cell(table, csv, column->name, err, what);
+}
+
 static enum fp_status measure(struct fp_table *table, struct fp_csv *csv, const char *na,
                               struct fp_error *err)
 {
@@ -231,12 +254,9 @@ static enum fp_status measure(struct fp_table *table, struct fp_csv *csv, const 
         for (int i = 0; i < table->count; i++) {
             struct fp_column *column = &table->column[i];
             struct fp_slice cell = trim(cells[column->at]);
-            if (column->role == FP_COLUMN_CLUSTER && cell.len == 0)
-                return refuse_cell(table, csv, column->name, err,
-                                   "empty; every row needs its cluster");
-            if (column->role == FP_COLUMN_CLUSTER)
-                continue;
-            status = measure_cell(table, csv, column, cell, na, err);
+            status = column->role >= FP_COLUMN_CLUSTER
+                         ? check_label(table, csv, column, cell, err)
+                         : measure_cell(table, csv, column, cell, na, err);
             if (status != FP_OK)
                 return status;
         }
@@ -306,6 +326,10 @@ static bool store(struct fp_table *table, struct fp_column *column, struct fp_sl
     int64_t *value = &column->value[table->rows];
     if (column->role == FP_COLUMN_CLUSTER) {
         *value = cluster_number(table, cell);
+    } else if (column->role == FP_COLUMN_DAY) {
+        int32_t days = 0; /* it was seen to be one */
+        fp_date_parse(cell, &days);
+        *value = days;
     } else if (classify(column, cell, na, number, &kind) == FP_OK && kind == FP_CELL_ANSWERED &&
                parse(number, column->decimals, value) != CX_FIXED_OK) {
         *value = llroundl(strtold(number, NULL) * powl(10, column->decimals));
@@ -360,5 +384,5 @@ void fp_table_free(struct fp_table *table)
     }
     free(table->line);
     tdestroy(table->cluster_tree, free);
-    *table = (struct fp_table){.weight = -1, .cluster = -1};
+    *table = (struct fp_table){.weight = -1, .cluster = -1, .day = -1};
 }

@@ -96,6 +96,7 @@ struct fp_batch *fp_batch_new(size_t cells_max)
     fp_delta_init(&b->days, cells_max);
     fp_delta_init(&b->sketch, cells_max);
     fp_delta_init(&b->coverage, cells_max);
+    fp_delta_init(&b->predictions, cells_max);
     return b;
 }
 
@@ -109,6 +110,9 @@ void fp_batch_reset(struct fp_batch *batch)
     fp_delta_reset(&batch->days);
     fp_delta_reset(&batch->sketch);
     fp_delta_reset(&batch->coverage);
+    for (int i = 0; i < batch->join_count; i++)
+        batch->joins[i].len = 0;
+    fp_batch_predictions_reset(batch);
     memset(batch->months, 0, sizeof batch->months);
     batch->month_from_us = batch->month_to_us = 0;
     batch->chunk = batch->chunks;
@@ -131,6 +135,10 @@ void fp_batch_free(struct fp_batch *batch)
     fp_delta_free(&batch->days);
     fp_delta_free(&batch->sketch);
     fp_delta_free(&batch->coverage);
+    for (int i = 0; i < batch->join_count; i++)
+        free(batch->joins[i].bytes);
+    free(batch->joins);
+    fp_batch_predictions_free(batch);
     free(batch->shares);
     free(batch->rows);
     free(batch->filed);
@@ -159,12 +167,13 @@ int fp_batch_share(struct fp_batch *batch, const struct fp_share *fresh)
 
 bool fp_batch_has_room(const struct fp_batch *batch, int64_t messages_max, size_t bytes_max)
 {
-    /* a message adds at most one cell per contribution to each delta */
+    /* a message adds at most one cell per contribution to each delta; waiting rows one each */
+    size_t waiting = (size_t)(batch->scoring ? batch->scoring->scored_count : 0) * CX_SCORE_ROWS;
     return batch->messages < messages_max && batch->bytes < bytes_max &&
            fp_delta_room(&batch->hours) > FP_CONTRIBUTIONS_MAX &&
            fp_delta_room(&batch->days) > FP_CONTRIBUTIONS_MAX &&
            fp_delta_room(&batch->sketch) > FP_CONTRIBUTIONS_MAX &&
-           fp_delta_room(&batch->coverage) > 1;
+           fp_delta_room(&batch->coverage) > 1 && fp_delta_room(&batch->predictions) > waiting;
 }
 
 /* ---- adding ---------------------------------------------------------------------------------- */
@@ -236,6 +245,8 @@ static bool add_event(struct fp_batch *b, const struct fp_fact *fact, const stru
     cover->count[FP_COVER_EVENTS]++;
     if (column[e->outcome] >= 0)
         cover->count[column[e->outcome]]++;
+    fp_batch_offer(b, fact);
+    fp_batch_predict(b, fact, names);
     return true;
 }
 
@@ -304,6 +315,10 @@ static void add_row(struct fp_batch *b, int share, const struct fp_record *recor
     if (e->status != FP_RESPONSE_VOID)
         row->comment = keep_slice(b, e->comment);
     fill_answers(b, fact, row);
+    if (e->status != FP_RESPONSE_VOID) {
+        fp_batch_fit(b, fact, row);
+        fp_batch_observe(b, fact, row);
+    }
     bool may_move = e->has_submitted_at && (e->revision > 1 || e->status == FP_RESPONSE_VOID);
     row->record = may_move ? keep_record(b, record) : NULL;
     row->filed_us = filing_time_us(record);

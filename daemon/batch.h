@@ -14,6 +14,7 @@
 #include "daemon/delta.h"
 #include "daemon/registry.h"
 #include "daemon/resolve.h"
+#include "daemon/scoring.h"
 #include "daemon/subject.h"
 
 enum fp_count {
@@ -55,9 +56,10 @@ struct fp_row {
     int16_t tenure;
     enum fp_response_status status;
     enum fp_audience audience;
-    uint32_t score_count, measure_count, tallied_count;
+    uint32_t score_count, measure_count, tallied_count, fitted_count,
+        observed_count;
     const int16_t *items, *scores, *measures;
-    const int64_t *amounts, *tallied;
+    const int64_t *amounts, *tallied, *fitted, *observed;
     const struct fp_record *record; /* kept copy: a row can still be rejected when settled */
     int64_t filed_us;               /* … and then under this time */
 };
@@ -79,13 +81,33 @@ struct fp_rejected {
     struct fp_error why;
 };
 
+struct fp_published { /* a prediction for the topic of predictions; slices end with a NUL */
+    int scored; /* index of the batch's scoring */
+    struct fp_slice id, source, unit, interaction;
+    int64_t time_us;
+    int32_t predicted, detractor; /* CX_SCORE_UNIT, CX_SCORE_PROBABILITY; after fp_batch_score */
+};
+
+#define FP_FITTED_MAX 64 /* driver models that one response can be a row of */
+
 struct fp_chunk;
+struct fp_score_rows;
 
 struct fp_batch {
     struct fp_binding *binding;
+    struct fp_scoring *scoring; /* coefficients of all its events; NULL: none are scored */
     struct fp_share *shares;
     int share_count, share_capacity;
     struct fp_delta hours, days, sketch, coverage; /* of events */
+    struct fp_driver_log *joins; /* per driver model: events that answers may be joined with */
+    int join_count;
+    struct fp_delta predictions; /* of events */
+    struct fp_score_rows **scores; /* per scored model: events that wait for the kernel */
+    int score_count;
+    bool publish; /* keep a copy of each prediction */
+    struct fp_published *published;
+    size_t published_count, published_capacity;
+    int64_t predicted;
     struct fp_row *rows;
     size_t row_count, row_capacity;
     struct fp_filed *filed;
@@ -136,6 +158,35 @@ bool fp_batch_add(struct fp_batch *batch, int share, const struct fp_record *rec
                   const struct fp_fact *fact, const struct fp_names *names, const uint8_t *subject);
 void fp_batch_reject(struct fp_batch *batch, int share, const struct fp_record *record,
                      const struct fp_error *why);
+/* In batch_drivers.c. fit: which driver models a response is a row of (row->fitted). offer: the
+ * measures of an event, for answers about the same interaction. */
+void fp_batch_fit(struct fp_batch *batch, const struct fp_fact *fact, struct fp_row *row);
+void fp_batch_offer(struct fp_batch *batch, const struct fp_fact *fact);
+struct fp_answers fp_row_answers(const struct fp_row *row); /* borrows the row's memory */
+/* observed: see 0007_predictions.sql. */
+static inline int64_t fp_observed_pack(int32_t series, int64_t answer)
+{
+    return (int64_t)series << 16 | (answer & 0xffff);
+}
+static inline int32_t fp_observed_series(int64_t observed)
+{
+    return (int32_t)(observed >> 16);
+}
+static inline int16_t fp_observed_answer(int64_t observed)
+{
+    return (int16_t)(observed & 0xffff);
+}
+
+/* In scoring_batch.c. observe: which predictions a response is held against (row->observed).
+ * predict: an event becomes a row of the models that score it. score: what is left of rows becomes
+ * cells; before the batch is handed over. */
+void fp_batch_observe(struct fp_batch *batch, const struct fp_fact *fact, struct fp_row *row);
+void fp_batch_predict(struct fp_batch *batch, const struct fp_fact *fact,
+                      const struct fp_names *names);
+void fp_batch_score(struct fp_batch *batch);
+void fp_batch_predictions_reset(struct fp_batch *batch);
+void fp_batch_predictions_free(struct fp_batch *batch);
+struct fp_key fp_prediction_key(int32_t series, int32_t hour, int32_t unit, int64_t version);
 void fp_batch_need_month(struct fp_batch *batch, int64_t time_us);
 
 /* Memory that lives until the batch is reset. Never NULL. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* flightpath analyze drivers|kpi FILE.csv: the statistics library over a file, without Kafka,
+/* flightpath analyze drivers|kpi|watch FILE.csv: the statistics library over a file, without Kafka,
  * PostgreSQL or a model, so that anybody can hold it against another tool. What cannot be read or
  * was asked for wrongly is exit code 2; data that answer nothing (no rows, a constant outcome) are
  * an answer, with a status and a warning. */
@@ -16,7 +16,8 @@ struct analysis {
 };
 
 static const struct analysis analyses[] = {{"drivers", fp_analyze_drivers},
-                                           {"kpi", fp_analyze_kpi}};
+                                           {"kpi", fp_analyze_kpi},
+                                           {"watch", fp_analyze_watch}};
 
 static int refuse(const char *what)
 {
@@ -24,20 +25,36 @@ static int refuse(const char *what)
     return FP_EXIT_USAGE;
 }
 
-/* NULL, or what is missing or belongs to the other analysis. */
-static const char *check(const struct fp_options *options, bool drivers)
+static bool has_kpi(const struct fp_options *options)
 {
-    bool of_kpi = *options->metric || *options->column || *options->scale || options->top > 0;
-    bool of_drivers = *options->outcome || *options->drivers || *options->cluster ||
-                      strcmp(options->missing, "auto") != 0;
+    return *options->metric || *options->column || *options->scale || options->top > 0;
+}
+
+static bool has_drivers(const struct fp_options *options)
+{
+    return *options->outcome || *options->drivers || *options->cluster || *options->day ||
+           strcmp(options->missing, "auto") != 0;
+}
+
+/* NULL, or what is missing or belongs to another analysis. */
+static const char *check(const struct fp_options *options, const struct analysis *analysis)
+{
+    bool drivers = analysis->run == fp_analyze_drivers, kpi = analysis->run == fp_analyze_kpi;
     if (drivers && (!*options->outcome || !*options->drivers))
         return "analyze drivers needs --outcome COLUMN and --drivers COLUMN,...";
-    if (drivers && of_kpi)
-        return "--metric, --column, --scale and --top are of analyze kpi; remove them";
-    if (!drivers && (!*options->metric || !*options->column))
+    if (kpi && (!*options->metric || !*options->column))
         return "analyze kpi needs --metric nps|csat|ces|mean|top_box and --column COLUMN";
-    if (!drivers && of_drivers)
-        return "--outcome, --drivers, --missing and --cluster are of analyze drivers; remove them";
+    if (!kpi && has_kpi(options))
+        return "--metric, --column, --scale and --top are of analyze kpi; remove them";
+    if (!drivers && has_drivers(options))
+        return "--outcome, --drivers, --missing, --cluster and --day are of analyze drivers; "
+               "remove them";
+    if ((drivers || kpi) && (options->path || options->false_alarms != 1))
+        return "--path and --false-alarms are of analyze watch; remove them";
+    if (!drivers && !kpi && (*options->weight || *options->na))
+        return "--weight and --na are of analyze drivers and kpi; remove them";
+    if (*options->cluster && *options->day)
+        return "--cluster and --day both say which rows are left out together; give one of them";
     return NULL;
 }
 
@@ -50,10 +67,10 @@ int fp_cmd_analyze(const struct fp_options *options)
         if (strcmp(options->arguments[0], analyses[i].name) == 0)
             analysis = &analyses[i];
     if (analysis == NULL)
-        return refuse("say what to analyze: drivers or kpi, then the file");
+        return refuse("say what to analyze: drivers, kpi or watch, then the file");
     if (options->argument_count != 2)
         return refuse("give one CSV file after the word, or - for standard input");
-    const char *wrong = check(options, analysis->run == fp_analyze_drivers);
+    const char *wrong = check(options, analysis);
     if (wrong != NULL)
         return refuse(wrong);
     enum fp_status status = fp_csv_open(options->arguments[1], &csv, &err);

@@ -10,6 +10,7 @@
 
 #include "daemon/clock.h"
 #include "daemon/command.h"
+#include "daemon/drivers.h"
 #include "daemon/health.h"
 #include "daemon/http.h"
 #include "daemon/ingest.h"
@@ -81,6 +82,7 @@ static enum fp_status serve(const struct fp_options *options, struct fp_health *
 {
     uint8_t owner[16];
     struct fp_keeper *keeper = NULL;
+    struct fp_drivers *drivers = NULL;
     if (getrandom(owner, sizeof owner, 0) != sizeof owner)
         return fp_fail(err, FP_FATAL, "no_random", "start", "the kernel gave no random bytes");
     enum fp_status status = check_schema(options, err);
@@ -88,15 +90,21 @@ static enum fp_status serve(const struct fp_options *options, struct fp_health *
         return status == FP_RETRY ? FP_FATAL : status;
     health->schema_ok = true;
     health->postgres_ok = true;
+    status = fp_keeper_start(options, owner, health, &keeper, err);
+    if (status == FP_OK)
+        status = fp_drivers_start(options, health, &drivers, err);
     struct fp_ingest_config config = {.options = options,
                                       .health = health,
                                       .model = model,
                                       .owner = owner,
                                       .stop = &stop_asked,
-                                      .reload = &reload_asked};
-    status = fp_keeper_start(options, owner, health, &keeper, err);
+                                      .reload = &reload_asked,
+                                      .drivers = drivers};
     if (status == FP_OK)
         status = fp_ingest_run(&config, err);
+    if (status == FP_OK && options->until_caught_up)
+        fp_drivers_finish(drivers, &stop_asked);
+    fp_drivers_stop(drivers);
     fp_keeper_stop(keeper);
     return status;
 }

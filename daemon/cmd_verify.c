@@ -11,6 +11,7 @@
 
 #include "daemon/clock.h"
 #include "daemon/verify.h"
+#include "daemon/verify_drivers.h"
 
 #define CONNECT_MS 10000
 #define HELD_BYTES_MAX (256u << 20) /* of responses, in memory; more go to temporary files */
@@ -91,6 +92,7 @@ static enum fp_status open_all(struct fp_verify *v, struct fp_error *err)
     fp_sum_init(&v->days, FP_SUM_TALLY);
     fp_sum_init(&v->sketch, 1);
     fp_sum_init(&v->coverage, FP_VERIFY_COVERS);
+    fp_sum_init(&v->predicted, FP_VERIFY_PREDICTED);
     fp_spill_init(&v->spill, HELD_BYTES_MAX);
     v->scratch = malloc(sizeof *v->scratch);
     v->report = calloc(1, sizeof *v->report);
@@ -114,6 +116,7 @@ static void close_all(struct fp_verify *v)
     fp_sum_free(&v->days);
     fp_sum_free(&v->sketch);
     fp_sum_free(&v->coverage);
+    fp_sum_free(&v->predicted);
     fp_spill_free(&v->spill);
     free(v->scratch);
     free(v->report);
@@ -128,6 +131,8 @@ static enum fp_status verify(struct fp_verify *v, struct fp_error *err)
         status = fp_verify_read(v, err);
     if (status == FP_OK)
         status = fp_verify_responses(v, err);
+    if (status == FP_OK)
+        status = fp_verify_drivers(v, err);
     if (status == FP_OK)
         status = fp_verify_tables(v, err);
     v->report->elapsed_ms = fp_now_ms() - v->report->started_ms;

@@ -18,6 +18,8 @@ int fp_cmd_dead_letters(const struct fp_options *options);
 int fp_cmd_healthcheck(const struct fp_options *options);
 int fp_cmd_erase(const struct fp_options *options);
 int fp_cmd_analyze(const struct fp_options *options);
+int fp_cmd_explain(const struct fp_options *options);
+int fp_cmd_whatif(const struct fp_options *options);
 int fp_cmd_reference(const struct fp_options *options);
 
 #endif

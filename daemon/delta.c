@@ -72,14 +72,17 @@ size_t fp_delta_room(const struct fp_delta *delta)
     return delta->count < delta->limit ? delta->limit - delta->count : 0;
 }
 
+int fp_key_compare(const struct fp_key *a, const struct fp_key *b)
+{
+    for (int i = 0; i < 5; i++)
+        if (a->part[i] != b->part[i])
+            return a->part[i] < b->part[i] ? -1 : 1;
+    return 0;
+}
+
 static int by_key(const void *a, const void *b)
 {
-    const struct fp_key *x = &((const struct fp_cell *)a)->key,
-                        *y = &((const struct fp_cell *)b)->key;
-    for (int i = 0; i < 5; i++)
-        if (x->part[i] != y->part[i])
-            return x->part[i] < y->part[i] ? -1 : 1;
-    return 0;
+    return fp_key_compare(&((const struct fp_cell *)a)->key, &((const struct fp_cell *)b)->key);
 }
 
 void fp_delta_sort(struct fp_delta *delta)

@@ -11,7 +11,8 @@
 #include "analytics/tally.h"
 
 /* Tallies: {series, bucket, unit, channel, 0}; sketch: {series, bucket, unit, channel, bin};
- * coverage: {touchpoint, bucket, 0, 0, 0}. Sorting by key gives the order of the primary keys. */
+ * coverage: {touchpoint, bucket, 0, 0, 0}; predictions: {series, bucket, unit, version's upper and
+ * lower half}. Sorting by key gives the order of the primary keys. */
 struct fp_key {
     int32_t part[5];
 };
@@ -27,6 +28,19 @@ enum fp_coverage {
     FP_COVER_INTERNAL,
     FP_COVER_INVITED,
     FP_COVERS
+};
+
+/* Columns of prediction: of events (a version of the coefficients), of answers (version 0). */
+enum fp_prediction {
+    FP_PREDICT_EVENTS,
+    FP_PREDICT_SUM,       /* thousandths */
+    FP_PREDICT_DETRACTOR, /* millionths */
+    FP_PREDICT_N,
+    FP_PREDICT_WEIGHT,
+    FP_PREDICT_WEIGHT_SQUARE,
+    FP_PREDICT_OBSERVED,
+    FP_PREDICT_OBSERVED_SQUARE,
+    FP_PREDICTS
 };
 
 struct fp_cell {
@@ -57,5 +71,6 @@ size_t fp_delta_room(const struct fp_delta *delta);
 
 /* Sorts the cells by key and drops those that are all zero; the index is void afterwards. */
 void fp_delta_sort(struct fp_delta *delta);
+int fp_key_compare(const struct fp_key *a, const struct fp_key *b); /* of that order */
 
 #endif

@@ -115,17 +115,24 @@ static enum fp_status start_broker(struct load *load, struct fp_error *err)
 static void *daemon_main(void *context)
 {
     struct load *load = context;
+    struct fp_keeper *keeper = NULL;
+    struct fp_drivers *drivers = NULL;
+    load->verdict =
+        fp_keeper_start(&load->options, load->owner, &load->health, &keeper, &load->why);
+    if (load->verdict == FP_OK)
+        load->verdict = fp_drivers_start(&load->options, &load->health, &drivers, &load->why);
     struct fp_ingest_config config = {.options = &load->options,
                                       .health = &load->health,
                                       .model = load->demo->model,
                                       .owner = load->owner,
                                       .stop = &load->stop,
-                                      .reload = &load->reload};
-    struct fp_keeper *keeper = NULL;
-    load->verdict =
-        fp_keeper_start(&load->options, load->owner, &load->health, &keeper, &load->why);
+                                      .reload = &load->reload,
+                                      .drivers = drivers};
     if (load->verdict == FP_OK)
         load->verdict = fp_ingest_run(&config, &load->why);
+    if (load->verdict == FP_OK)
+        fp_drivers_finish(drivers, load->demo->stop);
+    fp_drivers_stop(drivers);
     fp_keeper_stop(keeper);
     load->ended = true;
     return NULL;

@@ -165,6 +165,44 @@ static enum fp_status show_rejects(struct report *r, struct fp_error *err)
     return status;
 }
 
+/* ---- drivers --------------------------------------------------------------------------------- */
+
+static const char drivers_sql[] =
+    "WITH m AS (SELECT model FROM experience.driver_fit WHERE segment = 'all' AND status = 'ok'"
+    "  AND method <> 'shrunk' ORDER BY n DESC LIMIT 1)"
+    " SELECT d.driver, to_char(100 * d.weight / f.r2, 'FM990') || '%' AS \"share of R2\","
+    " to_char(100 * d.weight_low / f.r2, 'FM990') || ' ... ' || to_char(100 * d.weight_high / f.r2,"
+    " 'FM990') || '%' AS \"95 % interval\", to_char(d.coef, 'FM0.00') AS coef,"
+    " to_char(d.ci_low, 'FM0.00') || ' ... ' || to_char(d.ci_high, 'FM0.00') AS"
+    " \"its 95 % interval\", to_char(t.coef, 'FM0.00') AS planted, d.key, d.position,"
+    " to_char(d.p_top3, 'FM0.00') AS \"P(top 3)\""
+    " FROM experience.driver d JOIN m USING (model)"
+    " JOIN experience.driver_fit f ON f.model = d.model AND f.segment = d.segment"
+    " LEFT JOIN json_to_recordset($1::json -> 'driver_effects') AS t (audience text, outcome text,"
+    " driver text, coef double precision) ON t.outcome = d.outcome AND t.driver = d.driver"
+    " WHERE d.segment = 'all' ORDER BY d.weight DESC NULLS LAST";
+
+static const char calibration_sql[] =
+    "SELECT touchpoint, model, events, to_char(predicted, 'FM990.00') AS predicted, n AS answers,"
+    " to_char(observed, 'FM990.00') AS observed, to_char(observed_low, 'FM990.00') || ' ... ' ||"
+    " to_char(observed_high, 'FM990.00') AS \"95 % interval\", status"
+    " FROM experience.prediction_calibration ORDER BY events DESC";
+
+static enum fp_status show_drivers(struct report *r, struct fp_error *err)
+{
+    const char *truth = fp_generator_truth(r->demo->generator), *values[] = {truth, NULL};
+    if (truth == NULL)
+        return FP_OK;
+    enum fp_status status = show(r,
+                                 "What matters most for the outcome with most answers, beside what "
+                                 "was planted (experience.driver)",
+                                 drivers_sql, values, err);
+    if (status == FP_OK)
+        status = show(r, "Events scored by what was measured (experience.prediction_calibration)",
+                      calibration_sql, NULL, err);
+    return status;
+}
+
 /* ---- state and KPIs -------------------------------------------------------------------------- */
 
 static const char state_sql[] =
@@ -351,7 +389,7 @@ enum fp_status fp_demo_report(const struct fp_demo *demo, struct fp_pg *pg, bool
                               struct fp_error *err)
 {
     static enum fp_status (*const parts[])(struct report *, struct fp_error *) = {
-        show_state, show_kpis, show_dip, show_coverage, show_rejects, show_erasures};
+        show_state, show_kpis, show_dip, show_drivers, show_coverage, show_rejects, show_erasures};
     struct report r = {.demo = demo, .pg = pg};
     size_t count = demo->options->json ? 0 : sizeof parts / sizeof *parts;
     enum fp_status status = set_up(&r, err);

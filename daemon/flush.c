@@ -14,12 +14,13 @@
 #include "daemon/dead_letter.h"
 #include "daemon/fault.h"
 #include "daemon/flush_sql.h"
+#include "daemon/scoring_publish.h"
 
 #define MONTHS (25 * 64)
 
 void fp_flush_start(struct fp_flush *flush)
 {
-    flush->acknowledged = flush->repaired = false;
+    flush->acknowledged = flush->published = flush->repaired = false;
 }
 
 /* ---- partitions ------------------------------------------------------------------------------ */
@@ -43,7 +44,7 @@ static enum fp_status ensure_range(struct fp_flush *f, int from, int to, struct 
                    "SELECT flightpath.ensure_partitions(t, $1::timestamptz, $2::timestamptz) FROM"
                    " unnest(ARRAY['response',"
                    " 'invitation', 'case_event', 'reject', 'tally_hour', 'tally_day', 'sketch_day',"
-                   " 'coverage_day']) AS t",
+                   " 'coverage_day', 'prediction']) AS t",
                    p.ref, p.count, f->deadline_ms, NULL, err);
     fp_params_free(&p);
     for (int m = from; status == FP_OK && m <= to; m++)
@@ -93,25 +94,58 @@ static bool read_pseudonym(const char *hex, uint8_t out[FP_PSEUDONYM_LEN])
     return true;
 }
 
-static void read_tallied(struct fp_batch *batch, const char *text, struct fp_stored *stored)
+/* "1,2,3" → numbers in the batch's arena. */
+static int64_t *read_wide(struct fp_batch *batch, const char *text, uint32_t *count)
 {
-    uint32_t count = *text ? 1 : 0;
+    *count = *text ? 1 : 0;
     for (const char *t = text; *t; t++)
-        count += *t == ',';
-    int64_t *values = fp_batch_alloc(batch, (count + 1) * sizeof *values);
+        *count += *t == ',';
+    int64_t *values = fp_batch_alloc(batch, (*count + 1) * sizeof *values);
     char *at = (char *)(uintptr_t)text;
-    for (uint32_t i = 0; i < count; i++, at++)
+    for (uint32_t i = 0; i < *count; i++, at++)
         values[i] = strtoll(at, &at, 10);
-    stored->tallied = values;
-    stored->tallied_count = count;
+    return values;
+}
+
+static const int16_t *read_narrow(struct fp_batch *batch, const char *text, uint32_t *count)
+{
+    int64_t *wide = read_wide(batch, text, count);
+    int16_t *narrow = fp_batch_alloc(batch, (*count + 1) * sizeof *narrow);
+    for (uint32_t i = 0; i < *count; i++)
+        narrow[i] = (int16_t)wide[i];
+    return narrow;
+}
+
+static struct fp_slice read_text(struct fp_batch *batch, const struct fp_pg_result *result, int row,
+                                 int column)
+{
+    const char *text = fp_pg_text(result, row, column);
+    size_t len = strlen(text);
+    char *copy = fp_batch_alloc(batch, len + 1);
+    memcpy(copy, text, len + 1);
+    return (struct fp_slice){copy, (uint32_t)len};
+}
+
+/* What the driver models had of it, to be taken away. */
+static void read_answers(struct fp_batch *batch, const struct fp_pg_result *result, int row,
+                         struct fp_stored *stored)
+{
+    struct fp_answers *a = &stored->answers;
+    stored->fitted = read_wide(batch, fp_pg_text(result, row, 13), &stored->fitted_count);
+    if (stored->fitted_count == 0)
+        return;
+    a->tenure = (int16_t)fp_pg_int(result, row, 14);
+    a->interaction = read_text(batch, result, row, 15);
+    a->items = read_narrow(batch, fp_pg_text(result, row, 16), &a->score_count);
+    a->scores = read_narrow(batch, fp_pg_text(result, row, 17), &a->score_count);
+    a->measures = read_narrow(batch, fp_pg_text(result, row, 18), &a->measure_count);
+    a->amounts = read_wide(batch, fp_pg_text(result, row, 19), &a->measure_count);
 }
 
 static void read_stored(struct fp_settlement *s, struct fp_batch *batch,
                         const struct fp_pg_result *result)
 {
     for (int i = 0; i < fp_pg_rows(result); i++) {
-        const char *id = fp_pg_text(result, i, 1);
-        size_t len = strlen(id);
         struct fp_stored stored = {.source = (int32_t)fp_pg_int(result, i, 0),
                                    .submitted_us = fp_pg_int(result, i, 2),
                                    .revision = (int32_t)fp_pg_int(result, i, 3),
@@ -122,11 +156,11 @@ static void read_stored(struct fp_settlement *s, struct fp_batch *batch,
                                    .unit = (int32_t)fp_pg_int(result, i, 8),
                                    .channel = (int32_t)fp_pg_int(result, i, 9),
                                    .weight = (int32_t)fp_pg_int(result, i, 10)};
-        char *copy = fp_batch_alloc(batch, len + 1);
-        memcpy(copy, id, len + 1);
-        stored.id = (struct fp_slice){copy, (uint32_t)len};
+        stored.id = read_text(batch, result, i, 1);
         stored.has_subject = read_pseudonym(fp_pg_text(result, i, 11), stored.subject);
-        read_tallied(batch, fp_pg_text(result, i, 12), &stored);
+        stored.tallied = read_wide(batch, fp_pg_text(result, i, 12), &stored.tallied_count);
+        stored.observed = read_wide(batch, fp_pg_text(result, i, 20), &stored.observed_count);
+        read_answers(batch, result, i, &stored);
         fp_settlement_stored(s, &stored);
     }
 }
@@ -184,6 +218,10 @@ static enum fp_status queue_writes(struct fp_flush *f, struct fp_batch *batch, s
         status = fp_queue_coverage(q, &batch->coverage, f->lane);
     if (status == FP_OK)
         status = fp_queue_coverage(q, &s->coverage, f->lane);
+    if (status == FP_OK)
+        status = fp_queue_predictions(q, &batch->predictions, &s->predictions, f->lane);
+    if (status == FP_OK)
+        status = fp_queue_drivers(q, batch, s);
     if (status == FP_OK)
         status = fp_queue_rejects(q, batch, batch->rejected, batch->rejected_count);
     if (status == FP_OK)
@@ -246,6 +284,11 @@ enum fp_status fp_flush_attempt(struct fp_flush *flush, struct fp_batch *batch,
     if (status == FP_OK && !flush->acknowledged) {
         status = send_dead(flush, batch->rejected, batch->rejected_count, err);
         flush->acknowledged = status == FP_OK;
+    }
+    if (status == FP_OK && !flush->published) {
+        status = fp_predictions_send(flush->dead_letters, flush->predictions_topic, batch,
+                                     flush->deadline_ms, err);
+        flush->published = status == FP_OK;
     }
     if (status == FP_OK)
         status = fly(flush, batch, err);

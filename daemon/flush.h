@@ -13,7 +13,7 @@
 struct fp_flush {
     struct fp_pg *pg;                 /* borrowed for the attempt */
     struct fp_producer *dead_letters; /* borrowed */
-    const char *dead_letters_topic;
+    const char *dead_letters_topic, *predictions_topic;
     const char *owner; /* 16 bytes: the replica's uuid */
     int lane;
     int deadline_ms;
@@ -21,6 +21,7 @@ struct fp_flush {
     struct fp_settlement settlement;
     bool repaired;     /* a missing partition was made once for this batch */
     bool acknowledged; /* the batch's own rejects are in the dead-letter topic */
+    bool published;    /* its predictions are in theirs */
 };
 
 /* Clears what belongs to the previous batch. */

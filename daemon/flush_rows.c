@@ -58,8 +58,9 @@ enum fp_status fp_queue_ledger(struct fp_queue *q, const struct fp_batch *batch,
                                const struct fp_settlement *s)
 {
     struct fp_params p;
-    fp_params_init(&p, "tTIILLLLLLLLL");
+    fp_params_init(&p, "tTIILLLLLLLLLl");
     fp_pg_put_slice(&p.at[0], fp_slice_of(batch->binding->model->hash));
+    fp_pg_put_int(&p.at[13], batch->scoring ? batch->scoring->version : 0);
     for (int i = 0; i < batch->share_count; i++) {
         const struct fp_share *share = &batch->shares[i];
         int64_t consumed = 0;
@@ -78,9 +79,9 @@ enum fp_status fp_queue_ledger(struct fp_queue *q, const struct fp_batch *batch,
     return fp_queue_add(
         q,
         "INSERT INTO flightpath.ledger AS l (topic, partition, incarnation, first_offset,"
-        " next_offset, model_hash,"
+        " next_offset, model_hash, coefficients,"
         " consumed, applied, duplicate, revised, voided, rejected, ignored)"
-        " SELECT k.t, k.p, k.i, k.f, k.n, $1, k.c, k.a, k.d, k.r, k.v, k.j, k.g"
+        " SELECT k.t, k.p, k.i, k.f, k.n, $1, $14, k.c, k.a, k.d, k.r, k.v, k.j, k.g"
         " FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS k(t, p, i, f, n, c,"
         " a, d, r, v, j, g)"
         " ON CONFLICT (topic, partition, incarnation, first_offset) DO UPDATE SET next_offset ="
@@ -275,29 +276,35 @@ static void put_response(struct fp_params *p, const struct fp_state *state)
     put_list(&p->at[19], NULL, row->measures, measures);
     put_list(&p->at[20], row->amounts, NULL, measures);
     put_list(&p->at[21], state->tallied, NULL, state->tallied_count);
-    fp_pg_put_slice(&p->at[22], row->comment);
+    put_list(&p->at[22], state->fitted, NULL, state->fitted_count);
+    fp_pg_put_slice(&p->at[23], row->comment);
+    if (state->observed_count)
+        put_list(&p->at[24], state->observed, NULL, state->observed_count);
+    else
+        fp_pg_put_null(&p->at[24]);
 }
 
-#define RESPONSE_TYPES "ITZZIHHIIIIIHIIBTTTTTTT"
+#define RESPONSE_TYPES "ITZZIHHIIIIIHIIBTTTTTTTTT"
 #define RESPONSE_ROWS \
     "SELECT source, id, submitted_at, stored_at, revision, status, audience, survey, journey," \
     " touchpoint, unit, channel, tenure, weight, day, subject, interaction, items::int2[]," \
-    " scores::int2[], measures::int2[], amounts::int8[], tallied::int8[], comment" \
+    " scores::int2[], measures::int2[], amounts::int8[], tallied::int8[], fitted::int8[]," \
+    " comment, observed::int8[]" \
     " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17," \
-    " $18, $19, $20, $21, $22, $23)" \
+    " $18, $19, $20, $21, $22, $23, $24, $25)" \
     " AS k(source, id, submitted_at, stored_at, revision, status, audience, survey, journey," \
     " touchpoint, unit, channel, tenure, weight, day, subject, interaction, items, scores," \
-    " measures, amounts, tallied, comment)"
+    " measures, amounts, tallied, fitted, comment, observed)"
 
 /* A response that was not found under the lookup is new; should another replica insert it
  * meanwhile, the unique key fails (23505) and the flush is tried again. */
 static const char insert_sql[] =
     "INSERT INTO flightpath.response (source, id, submitted_at, revision, status, audience, survey,"
     " journey, touchpoint, unit, channel, tenure, weight, day, subject, interaction, items, scores,"
-    " measures, amounts, tallied, comment)"
+    " measures, amounts, tallied, fitted, comment, observed)"
     " SELECT source, id, submitted_at, revision, status, audience, survey, journey, touchpoint,"
     " unit, channel, tenure, weight, day, subject, interaction, items, scores, measures, amounts,"
-    " tallied, comment FROM (" RESPONSE_ROWS ") AS k";
+    " tallied, fitted, comment, observed FROM (" RESPONSE_ROWS ") AS k";
 
 static const char update_sql[] =
     "WITH k AS (" RESPONSE_ROWS
@@ -308,7 +315,8 @@ static const char update_sql[] =
     " k.weight, day = k.day,"
     " subject = k.subject, interaction = k.interaction, items = k.items, scores = k.scores,"
     " measures = k.measures,"
-    " amounts = k.amounts, tallied = k.tallied, comment = k.comment"
+    " amounts = k.amounts, tallied = k.tallied, fitted = k.fitted, comment = k.comment,"
+    " observed = k.observed"
     " FROM k WHERE r.source = k.source AND r.id = k.id AND r.submitted_at = k.stored_at"
     " RETURNING 1)"
     " SELECT flightpath.expect('response', (SELECT count(*) FROM done), cardinality($1)::bigint)";
@@ -409,7 +417,10 @@ enum fp_status fp_queue_erasures(struct fp_queue *q, const struct fp_settlement 
 #define STORED_COLUMNS \
     "SELECT r.source, r.id, (extract(epoch FROM r.submitted_at) * 1000000)::bigint, r.revision," \
     " r.status, r.day, r.audience, r.touchpoint, r.unit, r.channel, r.weight," \
-    " encode(r.subject, 'hex'), array_to_string(r.tallied, ',')"
+    " encode(r.subject, 'hex'), array_to_string(r.tallied, ',')," \
+    " array_to_string(r.fitted, ','), r.tenure, r.interaction, array_to_string(r.items, ',')," \
+    " array_to_string(r.scores, ','), array_to_string(r.measures, ',')," \
+    " array_to_string(r.amounts, ','), array_to_string(r.observed, ',')"
 
 /* An erasure and what else there is of its subject must not pass each other unseen: erasures wait
  * for the flushes under way, and hold up the others until they commit. */

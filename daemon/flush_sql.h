@@ -24,6 +24,12 @@ enum fp_status fp_queue_tallies(struct fp_queue *q, const char *table, struct fp
                                 int lane);
 enum fp_status fp_queue_sketch(struct fp_queue *q, struct fp_delta *delta, int lane);
 enum fp_status fp_queue_coverage(struct fp_queue *q, struct fp_delta *delta, int lane);
+/* Predictions of events and, in `settled`, what was observed: one statement, sorted. */
+enum fp_status fp_queue_predictions(struct fp_queue *q, struct fp_delta *events,
+                                    struct fp_delta *settled, int lane);
+/* Rows for driver models: events to be joined, then responses added and taken away. */
+enum fp_status fp_queue_drivers(struct fp_queue *q, const struct fp_batch *batch,
+                                const struct fp_settlement *s);
 enum fp_status fp_queue_filed(struct fp_queue *q, const struct fp_batch *batch);
 enum fp_status fp_queue_responses(struct fp_queue *q, const struct fp_settlement *s);
 enum fp_status fp_queue_erasures(struct fp_queue *q, const struct fp_settlement *s);

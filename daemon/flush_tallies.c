@@ -34,8 +34,7 @@ enum fp_status fp_queue_add(struct fp_queue *q, const char *sql, struct fp_param
 static const char plain_sql[] =
     "(" MOMENT_COLUMNS BIN_COLUMNS ")"
     " SELECT k.s, k.b, k.u, k.c, $1, k.n, k.w, k.w2, k.y, k.y2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0"
-    " FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10) AS k(s, b, u, c, n, w, w2, y, y2)"
-    ADD_MOMENTS;
+    " FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10) AS k(s, b, u, c, n, w, w2, y, y2)" ADD_MOMENTS;
 
 static const char binned_sql[] =
     "(" MOMENT_COLUMNS BIN_COLUMNS ")"
@@ -133,4 +132,77 @@ enum fp_status fp_queue_coverage(struct fp_queue *q, struct fp_delta *delta, int
         " employee = t.employee + excluded.employee, internal = t.internal + excluded.internal,"
         " invited = t.invited + excluded.invited",
         &p);
+}
+
+static void put_prediction(struct fp_params *p, const struct fp_cell *cell)
+{
+    for (int k = 0; k < 3; k++)
+        fp_pg_put_int(&p->at[1 + k], cell->key.part[k]);
+    fp_pg_put_int(&p->at[4], (int64_t)cell->key.part[3] << 32 | (uint32_t)cell->key.part[4]);
+    for (int k = 0; k < FP_PREDICTS; k++)
+        fp_pg_put_int(&p->at[5 + k], cell->count[k]);
+}
+
+enum fp_status fp_queue_predictions(struct fp_queue *q, struct fp_delta *events,
+                                    struct fp_delta *settled, int lane)
+{
+    struct fp_params p;
+    fp_delta_sort(events);
+    fp_delta_sort(settled);
+    if (events->count + settled->count == 0)
+        return FP_OK;
+    fp_params_init(&p, "hIIILLLLLLLLL");
+    fp_pg_put_int(&p.at[0], lane);
+    for (size_t i = 0, j = 0; i < events->count || j < settled->count;) {
+        bool first = j == settled->count ||
+                     (i < events->count &&
+                      fp_key_compare(&events->cells[i].key, &settled->cells[j].key) < 0);
+        put_prediction(&p, first ? &events->cells[i++] : &settled->cells[j++]);
+    }
+    return fp_queue_add(
+        q,
+        "INSERT INTO flightpath.prediction AS t (series, bucket, unit, version, lane, events,"
+        " predicted, detractor, n_observed, weight_observed, weight_square_observed, sum_observed,"
+        " sum_square_observed)"
+        " SELECT k.s, k.b, k.u, k.v, $1, k.e, k.p, k.d, k.n, k.w, k.w2, k.y, k.y2"
+        " FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+        " AS k(s, b, u, v, e, p, d, n, w, w2, y, y2)"
+        " ON CONFLICT (series, bucket, unit, version, lane) DO UPDATE SET"
+        " events = t.events + excluded.events, predicted = t.predicted + excluded.predicted,"
+        " detractor = t.detractor + excluded.detractor,"
+        " n_observed = t.n_observed + excluded.n_observed,"
+        " weight_observed = t.weight_observed + excluded.weight_observed,"
+        " weight_square_observed = t.weight_square_observed + excluded.weight_square_observed,"
+        " sum_observed = t.sum_observed + excluded.sum_observed,"
+        " sum_square_observed = t.sum_square_observed + excluded.sum_square_observed",
+        &p);
+}
+
+static void put_log(struct fp_params *p, int32_t series, const struct fp_driver_log *log)
+{
+    if (log->len == 0)
+        return;
+    fp_pg_put_int(&p->at[0], series);
+    fp_pg_put_bytes(&p->at[1], log->bytes, log->len);
+}
+
+enum fp_status fp_queue_drivers(struct fp_queue *q, const struct fp_batch *batch,
+                                const struct fp_settlement *s)
+{
+    struct fp_params p;
+    fp_params_init(&p, "IB");
+    int models = batch->binding ? batch->binding->model->driver_model_count : 0;
+    for (int i = 0; i < models && i < batch->join_count; i++)
+        put_log(&p, batch->binding->fittings[i].series, &batch->joins[i]);
+    for (int i = 0; batch->row_count && i < models; i++)
+        put_log(&p, batch->binding->fittings[i].series, &s->drivers[i]);
+    for (int i = 0; batch->row_count && i < s->strange_count; i++)
+        put_log(&p, s->strange[i].series, &s->strange[i].log);
+    if (p.at[0].count)
+        return fp_queue_add(q,
+                            "INSERT INTO flightpath.driver_log (series, rows)"
+                            " SELECT * FROM unnest($1, $2)",
+                            &p);
+    fp_params_free(&p);
+    return FP_OK;
 }

@@ -140,6 +140,7 @@ static void account(struct fp_flusher *f, struct fp_batch *batch)
         }
     fp_health_count(&h->dead_letters,
                     (int64_t)(batch->rejected_count + f->flush.settlement.rejected_count));
+    fp_health_count(&h->predictions, batch->predicted);
 }
 
 static void *flusher_main(void *context)
@@ -179,6 +180,7 @@ enum fp_status fp_flusher_start(const struct fp_flusher_config *config, struct f
     f->flush.lane = config->lane;
     f->flush.deadline_ms = (int)config->options->flush_deadline_ms;
     f->flush.dead_letters_topic = config->options->dead_letters_topic;
+    f->flush.predictions_topic = config->options->predictions_topic;
     f->seed = (unsigned)config->owner[0] | (unsigned)config->owner[1] << 8;
     fp_settlement_init(&f->flush.settlement);
     pthread_condattr_t attr;

@@ -42,6 +42,7 @@ struct fp_health {
     fp_gauge applied, duplicate, revised, voided, rejected, ignored;
     fp_gauge flushes, flush_retries, flush_unknown, flush_micros, fenced, poisoned;
     fp_gauge flush_bucket[FP_FLUSH_BUCKETS + 1]; /* of durations, not cumulative */
+    fp_gauge driver_rows, driver_refreshes, predictions;
     fp_gauge dead_letters, rebalances, kafka_errors, postgres_errors, model_reloads;
 
     /* gauges */

@@ -29,6 +29,7 @@
 #define REVOKE_MS 10000
 #define ADVISE_MS 5000
 #define MODEL_CHECK_MS 5000
+#define SCORING_MS 10000
 #define BURST 1000
 
 /* ---- connection ------------------------------------------------------------------------------ */
@@ -170,15 +171,21 @@ static enum fp_status collect(struct fp_ingest *in, int timeout_ms, struct fp_er
     return verdict == FP_FATAL ? FP_FATAL : FP_OK;
 }
 
+static void submit(struct fp_ingest *in)
+{
+    struct fp_batch *full = in->filling;
+    in->filling = in->spare;
+    in->spare = NULL;
+    fp_batch_score(full);
+    fp_flusher_submit(in->flusher, full);
+}
+
 static void submit_if_due(struct fp_ingest *in)
 {
     if (!is_due(in) || in->rewind || !fp_flusher_idle(in->flusher) || in->spare == NULL)
         return;
-    struct fp_batch *full = in->filling;
-    in->filling = in->spare;
-    in->spare = NULL;
     FP_POINT("before_submit");
-    fp_flusher_submit(in->flusher, full);
+    submit(in);
 }
 
 /* Writes everything there is; false when that was not possible by the deadline. */
@@ -189,12 +196,8 @@ static bool drain(struct fp_ingest *in, int deadline_ms, struct fp_error *err)
         int64_t left = deadline - fp_now_ms();
         if (left <= 0 || collect(in, left < 100 ? (int)left : 100, err) != FP_OK)
             return false;
-        if (!is_empty(in->filling) && fp_flusher_idle(in->flusher) && in->spare && !in->rewind) {
-            struct fp_batch *full = in->filling;
-            in->filling = in->spare;
-            in->spare = NULL;
-            fp_flusher_submit(in->flusher, full);
-        }
+        if (!is_empty(in->filling) && fp_flusher_idle(in->flusher) && in->spare && !in->rewind)
+            submit(in);
         fp_health_beat(in->health);
     }
     return !in->rewind;
@@ -236,6 +239,25 @@ static void complain(const struct fp_problems *problems)
                problems->at[i].what, problems->at[i].hint);
 }
 
+/* Installs the model and reads its coefficients: both wait for the open batch. */
+static enum fp_status bind_model(struct fp_ingest *in, struct fp_model *model, struct fp_error *err)
+{
+    struct fp_binding *binding = NULL;
+    struct fp_scoring *scoring = NULL;
+    enum fp_status status = fp_binding_new(in->registry, in->pg, model, &binding, err);
+    if (status == FP_OK)
+        status = fp_scoring_load(in->pg, binding, SCORING_MS, &scoring, err);
+    if (status != FP_OK) {
+        fp_binding_release(binding);
+        return status;
+    }
+    fp_binding_release(in->next_binding);
+    fp_scoring_release(in->next_scoring);
+    in->next_binding = binding;
+    in->next_scoring = scoring;
+    return FP_OK;
+}
+
 void fp_ingest_reload(struct fp_ingest *in, bool asked)
 {
     struct stat st;
@@ -257,13 +279,10 @@ void fp_ingest_reload(struct fp_ingest *in, bool asked)
         fp_log(FP_LOG_ERROR, "model_kept",
                "the new model has %d problems; the old one stays in force", problems.count);
     } else if (strcmp(model->hash, in->binding->model->hash) != 0) {
-        struct fp_binding *binding = NULL;
         enum fp_status status = connect_pg(in, &err);
         if (status == FP_OK)
-            status = fp_binding_new(in->registry, in->pg, model, &binding, &err);
+            status = bind_model(in, model, &err);
         if (status == FP_OK) {
-            fp_binding_release(in->next_binding);
-            in->next_binding = binding;
             fp_log(FP_LOG_INFO, "model_reloaded", "model %.12s", model->hash);
             fp_health_count(&in->health->model_reloads, 1);
         } else {
@@ -277,13 +296,28 @@ void fp_ingest_reload(struct fp_ingest *in, bool asked)
     fp_problems_free(&problems);
 }
 
+/* Between batches: another model, or newer coefficients. */
 static void swap_model(struct fp_ingest *in)
 {
-    if (in->next_binding == NULL || !is_empty(in->filling))
+    if (!is_empty(in->filling))
         return;
-    fp_binding_release(in->binding);
-    in->binding = in->next_binding;
-    in->next_binding = NULL;
+    if (in->next_binding) {
+        fp_binding_release(in->binding);
+        fp_scoring_release(in->scoring);
+        in->binding = in->next_binding;
+        in->scoring = in->next_scoring;
+        in->next_binding = NULL;
+        in->next_scoring = NULL;
+        fp_drivers_bind(in->config->drivers, in->binding);
+    }
+    struct fp_scoring *newer = fp_drivers_scoring(in->config->drivers, in->scoring);
+    if (newer) {
+        if (newer->version > in->scoring->version)
+            fp_log(FP_LOG_INFO, "scoring_adopted", "version %lld of the coefficients, %d models",
+                   (long long)newer->version, newer->scored_count);
+        fp_scoring_release(in->scoring);
+        in->scoring = newer;
+    }
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */
@@ -453,7 +487,8 @@ static enum fp_status loop(struct fp_ingest *in, struct fp_error *err)
     while (status == FP_OK && !*in->config->stop && !caught_up(in))
         status = step(in, err);
     in->health->stopping = true;
-    bound_shutdown(in);
+    if (*in->config->stop)
+        bound_shutdown(in);
     if (status != FP_OK)
         return status;
     /* told to stop on the way back to the stored positions, or fenced meanwhile: what is in memory
@@ -481,7 +516,9 @@ static enum fp_status open_parts(struct fp_ingest *in, struct fp_flusher_config 
     if (status == FP_OK)
         status = connect_pg(in, err);
     if (status == FP_OK)
-        status = fp_binding_new(in->registry, in->pg, in->config->model, &in->binding, err);
+        status = bind_model(in, in->config->model, err);
+    if (status == FP_OK)
+        swap_model(in);
     if (status == FP_OK)
         status = fp_keeper_slot(in->pg, in->config->owner, &flusher->lane, err);
     flusher->lane = flusher->lane % (int)o->lanes;
@@ -511,6 +548,8 @@ static void close_parts(struct fp_ingest *in)
     fp_batch_free(in->spare);
     fp_binding_release(in->binding);
     fp_binding_release(in->next_binding);
+    fp_scoring_release(in->scoring);
+    fp_scoring_release(in->next_scoring);
     fp_registry_free(in->registry);
     fp_subject_key_free(in->subject_key);
     fp_decoder_free(in->decoder);

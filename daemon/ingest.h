@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "daemon/drivers.h"
 #include "daemon/health.h"
 #include "daemon/options.h"
 
@@ -16,6 +17,7 @@ struct fp_ingest_config {
     const uint8_t *owner;    /* 16 random bytes */
     const atomic_bool *stop; /* drain and return */
     atomic_bool *reload;     /* load the model file again */
+    struct fp_drivers *drivers; /* told of each model; may be NULL */
 };
 
 /* Runs until told to stop, caught up (--until-caught-up) or fatal. FP_OK: what was taken is

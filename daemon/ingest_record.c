@@ -19,7 +19,8 @@
 
 /* ---- shares ---------------------------------------------------------------------------------- */
 
-/* This partition's share of the open batch; a model change starts a new ledger range. */
+/* This partition's share of the open batch; another model, or another version of the coefficients,
+ * starts a new ledger range. */
 static int share_of(struct fp_ingest *in, struct fp_part *part)
 {
     int index = (int)(part - in->ownership.parts);
@@ -27,9 +28,11 @@ static int share_of(struct fp_ingest *in, struct fp_part *part)
         if (in->filling->shares[i].part == index)
             return i;
     const char *model = in->binding->model->hash;
-    if (strcmp(part->ledger_model, model) != 0) {
+    if (strcmp(part->ledger_model, model) != 0 ||
+        part->ledger_coefficients != in->scoring->version) {
         part->ledger_first = part->next;
         memcpy(part->ledger_model, model, FP_HASH_HEX);
+        part->ledger_coefficients = in->scoring->version;
     }
     struct fp_share fresh = {.topic = part->topic,
                              .partition = part->partition,
@@ -43,6 +46,8 @@ static int share_of(struct fp_ingest *in, struct fp_part *part)
                              .part = index};
     if (in->filling->binding == NULL) {
         in->filling->binding = fp_binding_retain(in->binding);
+        in->filling->scoring = fp_scoring_retain(in->scoring);
+        in->filling->publish = *in->options->predictions_topic != '\0';
         in->filling->started_ms = fp_now_ms();
     }
     return fp_batch_share(in->filling, &fresh);

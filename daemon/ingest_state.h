@@ -24,6 +24,7 @@ struct fp_ingest {
     struct fp_registry *registry;
     struct fp_binding *binding,
         *next_binding; /* next: waits for the open batch to be handed over */
+    struct fp_scoring *scoring, *next_scoring; /* of these; changed between batches only */
     struct fp_subject_key *subject_key;
     struct fp_decoder *decoder;
     struct fp_ownership ownership;

@@ -406,33 +406,37 @@ static enum fp_status read_series(struct fp_pg *pg, const struct fp_model *model
 
 /* ---- the transaction ------------------------------------------------------------------------- */
 
-static enum fp_status install(struct fp_pg *pg, const struct fp_model *model, int32_t *series,
-                              struct fp_error *err)
+static enum fp_status install(struct fp_pg *pg, const struct fp_model *model,
+                              struct fp_series *series, struct fp_error *err)
 {
     typedef enum fp_status (*step)(struct fp_pg *, const struct fp_model *, struct fp_error *);
     static const step steps[] = {put_programme, put_model,  put_names, put_touchpoints,
-                                 put_units,     put_owners, put_kpis};
-    bool installed = false, complete = false;
+                                 put_units,     put_owners, put_kpis, fp_install_drivers};
+    bool installed = false, complete = false, fitted = false;
     /* class "flip" (see 0002), object 2: models */
     enum fp_status status = fp_pg_exec(pg, "SELECT pg_advisory_xact_lock(x'666c6970'::int, 2)",
                                        NULL, 0, DEADLINE_MS, NULL, err);
     if (status == FP_OK)
         status = check_programme(pg, model, &installed, err);
     if (status == FP_OK && installed)
-        status = read_series(pg, model, series, &complete, err);
-    if (status != FP_OK || complete)
+        status = read_series(pg, model, series->kpis, &complete, err);
+    if (status == FP_OK && complete)
+        status = fp_install_driver_series(pg, model, series->drivers, &fitted, err);
+    if (status != FP_OK || (complete && fitted))
         return status;
     for (size_t i = 0; status == FP_OK && i < sizeof steps / sizeof *steps; i++)
         status = steps[i](pg, model, err);
     if (status == FP_OK)
-        status = read_series(pg, model, series, &complete, err);
-    if (status == FP_OK && !complete)
+        status = read_series(pg, model, series->kpis, &complete, err);
+    if (status == FP_OK)
+        status = fp_install_driver_series(pg, model, series->drivers, &fitted, err);
+    if (status == FP_OK && !(complete && fitted))
         status = fp_fail(err, FP_FATAL, "series_missing", "flightpath.kpi",
-                         "not every KPI has a series after the installation of its model");
+                         "not every KPI and driver model has a series after the installation");
     return status;
 }
 
-enum fp_status fp_install(struct fp_pg *pg, const struct fp_model *model, int32_t *series,
+enum fp_status fp_install(struct fp_pg *pg, const struct fp_model *model, struct fp_series *series,
                           struct fp_error *err)
 {
     enum fp_status status = fp_pg_exec(pg, "BEGIN", NULL, 0, DEADLINE_MS, NULL, err);

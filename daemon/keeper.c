@@ -74,7 +74,7 @@ static const struct {
      " w AS (SELECT sum(flightpath.ensure_partitions(t, now() - interval '1 month', now() +"
      " interval '2 months')) AS n FROM j,"
      "   unnest(ARRAY['response', 'invitation', 'case_event', 'reject', 'tally_hour',"
-     " 'tally_day', 'sketch_day', 'coverage_day']) AS t)"
+     " 'tally_day', 'sketch_day', 'coverage_day', 'prediction']) AS t)"
      " UPDATE flightpath.job SET run_after = clock_timestamp() + interval '6 hours', last_run ="
      " clock_timestamp()"
      " FROM j, w WHERE job.name = j.name"},

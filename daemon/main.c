@@ -32,6 +32,10 @@ static const struct command {
     {"erase", FP_CMD_ERASE, fp_cmd_erase, "Take out everything of a subject, with a receipt."},
     {"analyze", FP_CMD_ANALYZE, fp_cmd_analyze,
      "Drivers and KPIs of a CSV file, to be held against another tool."},
+    {"explain", FP_CMD_EXPLAIN, fp_cmd_explain,
+     "Say where a published number comes from, with SQL that gives it again."},
+    {"whatif", FP_CMD_WHATIF, fp_cmd_whatif,
+     "What goes with a step in a driver, by the published results; not causal."},
     {"reference", FP_CMD_REFERENCE, fp_cmd_reference, "Print the page of all options (Markdown)."},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)

@@ -122,6 +122,7 @@ struct fp_driver_model {
     int driver_count, measure_count;
     int journey, touchpoint;
     int window_days, join_window_hours;
+    bool panel; /* its people answer repeatedly: intervals by groups of people */
     const char *const *segments;
     int segment_count;
     char definition[FP_HASH_HEX];
@@ -247,6 +248,8 @@ struct fp_place fp_model_place(const struct fp_model *model, const struct fp_eve
  * place.touchpoint by the item's own touchpoint, if it has one (the journey stays as it is). */
 bool fp_kpi_covers(const struct fp_model *model, const struct fp_kpi *kpi,
                    const struct fp_place *place);
+/* The same of a journey alone, main or detailed. */
+bool fp_journey_covers(const struct fp_model *model, int journey, const struct fp_place *place);
 
 /* KPIs that could count: those of an item; those of touchpoint events at a touchpoint (FP_NONE: not
  * declared). Dense ids in file order; borrowed from the model. */

@@ -169,6 +169,8 @@ static void hash_driver_model(struct fp_build *build, struct fp_driver_model *mo
     begin(&hashed);
     fprintf(hashed.out, "drivers/1\nzone %s\nwindow %d join %d\n", build->model->time_zone,
             model->window_days, model->join_window_hours);
+    if (model->panel)
+        fputs("panel\n", hashed.out);
     write_scope(build, hashed.out, model->journey, model->touchpoint);
     write_item(build, hashed.out, model->outcome);
     for (int i = 0; i < model->driver_count; i++) /* in order: it is that of the state */

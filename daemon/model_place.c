@@ -74,7 +74,7 @@ struct fp_place fp_model_place(const struct fp_model *model, const struct fp_eve
 
 /* A main journey, a detailed one that the message is in, or one that holds its touchpoint: after an
  * item's own touchpoint took the place of the message's, only the latter still says so. */
-static bool journey_covers(const struct fp_model *model, int id, const struct fp_place *place)
+bool fp_journey_covers(const struct fp_model *model, int id, const struct fp_place *place)
 {
     const struct fp_journey *journey = &model->journeys[id];
     if (journey->parent == FP_NONE)
@@ -92,7 +92,7 @@ bool fp_kpi_covers(const struct fp_model *model, const struct fp_kpi *kpi,
         return false;
     if (kpi->touchpoint != FP_NONE && kpi->touchpoint != place->touchpoint)
         return false;
-    return kpi->journey == FP_NONE || journey_covers(model, kpi->journey, place);
+    return kpi->journey == FP_NONE || fp_journey_covers(model, kpi->journey, place);
 }
 
 /* ---- lists of KPIs --------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "daemon/model_build.h"
 
 #define PREDICTORS_MAX 40
+#define DRIVER_MODELS_MAX 64 /* one response can be a row of each: FP_FITTED_MAX */
 
 /* ---- driver models --------------------------------------------------------------------------- */
 
@@ -91,6 +92,8 @@ static void read_driver_model(struct fp_build *build, const struct fp_node *node
     driver_model->touchpoint =
         fp_build_ref(build, fp_node_get(node, "touchpoint"), FP_KIND_TOUCHPOINT);
     driver_model->join_window_hours = fp_node_int(node, "join_window_hours", 0);
+    const struct fp_node *panel = fp_node_get(node, "panel");
+    driver_model->panel = panel && panel->type == FP_NODE_BOOL && panel->number != 0;
     int kept = build->model->responses_days;
     driver_model->window_days = fp_node_int(node, "window_days", kept < 90 ? kept : 90);
     if (driver_model->outcome != FP_NONE &&
@@ -207,5 +210,9 @@ void fp_model_read_plan(struct fp_build *build)
         for (const struct fp_node *at = list ? list->child : NULL; at; at = at->next)
             lists[i].read(build, at);
     }
+    if (build->model->driver_model_count > DRIVER_MODELS_MAX)
+        fp_problem_at(build, build->root, "driver_models", "keep those that somebody reads",
+                      "%d driver models are more than %d", build->model->driver_model_count,
+                      DRIVER_MODELS_MAX);
     read_alerts(build);
 }

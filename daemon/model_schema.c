@@ -20,6 +20,7 @@ enum want {
     WANT_DATE,   /* text, YYYY-MM-DD */
     WANT_NUMBER,
     WANT_INTEGER,
+    WANT_BOOL,
     WANT_OBJECT,  /* of `shape` */
     WANT_LIST,    /* array of objects of `shape` */
     WANT_MAP,     /* object: ids → objects of `shape` */
@@ -152,6 +153,7 @@ static const struct key driver_model[] = {
     {"window_days", WANT_INTEGER, false, 1, DAYS_MAX, NULL, NULL},
     {"join_window_hours", WANT_INTEGER, false, 1, 2160, NULL, NULL},
     {"segments", WANT_CHOICES, false, 0, 0, "all|journey|touchpoint|unit|tenure", NULL},
+    {"panel", WANT_BOOL, false, 0, 0, NULL, NULL},
 };
 static const struct key intervention[] = {
     {"id", WANT_ID, true, 0, 0, NULL, NULL},
@@ -279,6 +281,7 @@ static const char *want_name(enum want want)
                                         [WANT_DATE] = "a string",
                                         [WANT_NUMBER] = "a number",
                                         [WANT_INTEGER] = "a whole number",
+                                        [WANT_BOOL] = "true or false",
                                         [WANT_OBJECT] = "an object",
                                         [WANT_LIST] = "an array of objects",
                                         [WANT_MAP] = "an object",
@@ -368,7 +371,7 @@ static void check_value(struct fp_build *build, const struct fp_node *node, cons
         [WANT_TEXT] = FP_NODE_STRING,   [WANT_ID] = FP_NODE_STRING,
         [WANT_CHOICE] = FP_NODE_STRING, [WANT_DATE] = FP_NODE_STRING,
         [WANT_NUMBER] = FP_NODE_NUMBER, [WANT_INTEGER] = FP_NODE_NUMBER,
-        [WANT_OBJECT] = FP_NODE_OBJECT, [WANT_LIST] = FP_NODE_ARRAY,
+        [WANT_BOOL] = FP_NODE_BOOL,     [WANT_OBJECT] = FP_NODE_OBJECT, [WANT_LIST] = FP_NODE_ARRAY,
         [WANT_MAP] = FP_NODE_OBJECT,    [WANT_TEXTS] = FP_NODE_ARRAY,
         [WANT_CHOICES] = FP_NODE_ARRAY, [WANT_CODES] = FP_NODE_ARRAY,
         [WANT_TENURE] = FP_NODE_OBJECT};
@@ -383,7 +386,7 @@ static void check_value(struct fp_build *build, const struct fp_node *node, cons
         check_members(build, node, key);
     else if (node->type == FP_NODE_ARRAY)
         check_elements(build, node, key);
-    else
+    else if (node->type == FP_NODE_OBJECT)
         check_object(build, node, key->shape);
 }
 

@@ -22,12 +22,12 @@ struct fp_options {
     const char *config;                      /* the file read, or "" */
     const char *model, *group, *postgres, *postgres_password_file, *subject_key_file;
     const char *postgres_password;           /* what postgres_password_file held, or NULL */
-    const char *dead_letters_topic, *alerts_topic, *http_listen, *log_level;
+    const char *dead_letters_topic, *alerts_topic, *predictions_topic, *http_listen, *log_level;
     const char *topics;                      /* comma separated, as given */
     const char *topic[FP_TOPICS_MAX];        /* split */
     size_t topic_count;
     int64_t flush_ms, batch_messages, batch_bytes, dedup_window, lanes, flush_deadline_ms,
-        shutdown_ms, prefetch_kb;
+        shutdown_ms, prefetch_kb, drivers_refresh_ms, scoring_ms;
     const char *on_offset_lost;              /* "halt" or "skip" */
     bool until_caught_up, json, help, dry_run, live;
     const char *out;                         /* --out FILE */
@@ -43,9 +43,11 @@ struct fp_options {
     int64_t limit;
     const char *reason;
     /* analyze */
-    const char *outcome, *drivers, *missing, *cluster, *metric, *column, *scale, *weight, *na;
+    const char *outcome, *drivers, *missing, *cluster, *day, *metric, *column, *scale, *weight, *na;
     int64_t top;
-    bool explain;
+    double false_alarms;                     /* watch: per 1,000 buckets */
+    bool explain, path;
+    const char *segment;                     /* whatif */
     struct fp_kafka_config kafka;            /* from kafka.* */
     const char *const *arguments;            /* positional, after the command */
     size_t argument_count;
@@ -55,7 +57,7 @@ struct fp_options {
 enum fp_command {                 /* bit set: which commands take an option */
     FP_CMD_RUN = 1, FP_CMD_CHECK = 2, FP_CMD_MIGRATE = 4, FP_CMD_GENERATE = 8, FP_CMD_DEMO = 16,
     FP_CMD_VERIFY = 32, FP_CMD_DEAD_LETTERS = 64, FP_CMD_HEALTHCHECK = 128, FP_CMD_ERASE = 256,
-    FP_CMD_REFERENCE = 512, FP_CMD_ANALYZE = 1024
+    FP_CMD_REFERENCE = 512, FP_CMD_ANALYZE = 1024, FP_CMD_EXPLAIN = 2048, FP_CMD_WHATIF = 4096
 };
 
 /* Text members are never NULL (absent = ""), apart from postgres_password.

@@ -17,7 +17,7 @@
 #define KAFKA_USERS FP_KAFKA_COMMANDS
 #define PG_USERS \
     (PIPELINE | FP_CMD_MIGRATE | FP_CMD_VERIFY | FP_CMD_DEAD_LETTERS | FP_CMD_ERASE | \
-     FP_CMD_GENERATE)
+     FP_CMD_GENERATE | FP_CMD_EXPLAIN | FP_CMD_WHATIF)
 
 static const char *check_topic(const char *name)
 {
@@ -28,6 +28,11 @@ static const char *check_topic(const char *name)
         if (!isalnum((unsigned char)*name) && strchr("._-", *name) == NULL)
             return "a topic has letters, digits, '.', '_' and '-' only";
     return NULL;
+}
+
+static const char *check_optional_topic(const char *name)
+{
+    return *name ? check_topic(name) : NULL;
 }
 
 static const char *check_topics(const char *list)
@@ -115,11 +120,12 @@ const struct fp_option fp_option_table[] = {
      .type = FP_OPTION_TEXT,
      .offset = AT(model),
      .fallback = "",
-     .commands = PIPELINE | FP_CMD_VERIFY | FP_CMD_GENERATE | FP_CMD_ERASE | FP_CMD_MIGRATE,
+     .commands = PIPELINE | FP_CMD_VERIFY | FP_CMD_GENERATE | FP_CMD_ERASE | FP_CMD_MIGRATE |
+                 FP_CMD_WHATIF,
      .required = FP_CMD_RUN | FP_CMD_CHECK,
      .flags = FP_OPTION_RELOADABLE,
      .metavar = "FILE",
-     .help = "The experience model, one JSON file."},
+     .help = "The experience model, one JSON file; for whatif the id of a driver model."},
     {.name = "topics",
      .type = FP_OPTION_LIST,
      .offset = AT(topics),
@@ -140,7 +146,8 @@ const struct fp_option fp_option_table[] = {
      .offset = AT(postgres),
      .fallback = "",
      .commands = PG_USERS,
-     .required = FP_CMD_RUN | FP_CMD_MIGRATE | FP_CMD_VERIFY,
+     .required =
+         FP_CMD_RUN | FP_CMD_MIGRATE | FP_CMD_VERIFY | FP_CMD_EXPLAIN | FP_CMD_WHATIF,
      .flags = FP_OPTION_CONNINFO,
      .metavar = "CONNINFO",
      .help = "PostgreSQL, as a connection string (`host=db dbname=cx user=flightpath`) or a URI."},
@@ -176,6 +183,14 @@ const struct fp_option fp_option_table[] = {
      .metavar = "TOPIC",
      .check = check_topic,
      .help = "Where alerts are published."},
+    {.name = "predictions_topic",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(predictions_topic),
+     .fallback = "",
+     .commands = PIPELINE,
+     .metavar = "TOPIC",
+     .check = check_optional_topic,
+     .help = "Where each predicted outcome goes, e.g. experience.predictions; empty: nowhere."},
     {.name = "http_listen",
      .type = FP_OPTION_TEXT,
      .offset = AT(http_listen),
@@ -251,6 +266,24 @@ const struct fp_option fp_option_table[] = {
      .commands = PIPELINE,
      .metavar = "DURATION",
      .help = "A write that takes longer is broken off and resolved."},
+    {.name = "drivers_refresh_ms",
+     .type = FP_OPTION_DURATION_MS,
+     .offset = AT(drivers_refresh_ms),
+     .fallback = "2000",
+     .min = 100,
+     .max = 86400000,
+     .commands = PIPELINE,
+     .metavar = "DURATION",
+     .help = "A driver model's segment is solved at most this often (and a tenth of the time)."},
+    {.name = "scoring_ms",
+     .type = FP_OPTION_DURATION_MS,
+     .offset = AT(scoring_ms),
+     .fallback = "600000",
+     .min = 100,
+     .max = 86400000,
+     .commands = PIPELINE,
+     .metavar = "DURATION",
+     .help = "Events are scored with coefficients that change at most this often."},
     {.name = "shutdown_ms",
      .type = FP_OPTION_DURATION_MS,
      .offset = AT(shutdown_ms),
@@ -471,6 +504,15 @@ const struct fp_option fp_option_table[] = {
      .metavar = "COLUMN",
      .help = "Drivers: rows alike in this column belong together (a person, a branch); errors and "
              "tests allow for it."},
+    {.name = "day",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(day),
+     .fallback = "",
+     .commands = FP_CMD_ANALYZE,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "COLUMN",
+     .help = "Drivers: the date of each row (YYYY-MM-DD); intervals leave runs of days out, as "
+             "published results do."},
     {.name = "metric",
      .type = FP_OPTION_TEXT,
      .offset = AT(metric),
@@ -527,6 +569,23 @@ const struct fp_option fp_option_table[] = {
      .help = "Answers that mean \"does not apply\", e.g. 0,6 or NA. Codes that are numbers hold "
              "for the drivers and the KPI's column, not for the outcome. An empty cell is a "
              "missing answer."},
+    {.name = "false_alarms",
+     .type = FP_OPTION_DOUBLE,
+     .offset = AT(false_alarms),
+     .fallback = "1.0",
+     .min = 0.001,
+     .max = 4,
+     .commands = FP_CMD_ANALYZE,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "RATE",
+     .help = "Watch: alarms by chance in 1,000 buckets; sets the threshold."},
+    {.name = "path",
+     .type = FP_OPTION_BOOL,
+     .offset = AT(path),
+     .fallback = "false",
+     .commands = FP_CMD_ANALYZE,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .help = "Watch: print the statistic of each bucket, too."},
     {.name = "explain",
      .type = FP_OPTION_BOOL,
      .offset = AT(explain),
@@ -534,6 +593,15 @@ const struct fp_option fp_option_table[] = {
      .commands = FP_CMD_ANALYZE,
      .flags = FP_OPTION_FLAG_ONLY,
      .help = "Print the formulas, too, and what was left out and why."},
+    {.name = "segment",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(segment),
+     .fallback = "all",
+     .commands = FP_CMD_WHATIF,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "SEGMENT",
+     .help = "Segment of the driver model: all, unit:NAME, touchpoint:NAME, journey:NAME, "
+             "tenure:BAND."},
     {.name = "json",
      .type = FP_OPTION_BOOL,
      .offset = AT(json),
@@ -563,7 +631,9 @@ const struct fp_command_form fp_command_forms[] = {
     {FP_CMD_HEALTHCHECK, "healthcheck", "", 0, 0},
     {FP_CMD_ERASE, "erase", "[SUBJECT...]", 0, FP_ARGUMENTS_MAX},
     {FP_CMD_REFERENCE, "reference", "", 0, 0},
-    {FP_CMD_ANALYZE, "analyze", "drivers|kpi FILE.csv", 2, 2},
+    {FP_CMD_ANALYZE, "analyze", "drivers|kpi|watch FILE.csv", 2, 2},
+    {FP_CMD_EXPLAIN, "explain", "VIEW KEY=VALUE...", 1, FP_ARGUMENTS_MAX},
+    {FP_CMD_WHATIF, "whatif", "DRIVER=+STEP...", 1, FP_ARGUMENTS_MAX},
     {0, NULL, NULL, 0, 0}};
 
 const struct fp_command_form *fp_command_form(enum fp_command command)

@@ -39,7 +39,7 @@ struct fp_option {
     const char *(*check)(const char *value); /* NULL, or what is wrong and how to mend it */
 };
 
-#define FP_ALL_COMMANDS 0x7FFu
+#define FP_ALL_COMMANDS 0x1FFFu
 #define FP_KAFKA_COMMANDS /* that talk to Kafka */ \
     ((unsigned)(FP_CMD_RUN | FP_CMD_DEMO | FP_CMD_CHECK | FP_CMD_GENERATE | FP_CMD_VERIFY | \
                 FP_CMD_DEAD_LETTERS | FP_CMD_ERASE))

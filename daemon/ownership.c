@@ -140,8 +140,8 @@ static enum fp_status claim_row(struct fp_ownership *o, struct fp_part *part, in
     return status;
 }
 
-/* The last ledger range, to go on with when the model is the same, and the rejects of the window.
- */
+/* The last ledger range, to go on with when model and coefficients are the same, and the rejects of
+ * the window. */
 static enum fp_status load_history(struct fp_ownership *o, struct fp_part *part, int64_t from,
                                    struct fp_error *err)
 {
@@ -152,15 +152,17 @@ static enum fp_status load_history(struct fp_ownership *o, struct fp_part *part,
     fp_pg_put_int(&p.at[2], part->incarnation);
     enum fp_status status = run(
         o,
-        "SELECT first_offset, model_hash FROM flightpath.ledger WHERE topic = $1 AND partition ="
-        " $2 AND incarnation = $3"
+        "SELECT first_offset, model_hash, coefficients FROM flightpath.ledger WHERE topic = $1"
+        " AND partition = $2 AND incarnation = $3"
         " ORDER BY first_offset DESC LIMIT 1",
         &p, &r, err);
     part->ledger_first = part->next;
     part->ledger_model[0] = '\0';
+    part->ledger_coefficients = 0;
     if (status == FP_OK && fp_pg_rows(r) == 1) {
         part->ledger_first = fp_pg_int(r, 0, 0);
         snprintf(part->ledger_model, sizeof part->ledger_model, "%s", fp_pg_text(r, 0, 1));
+        part->ledger_coefficients = fp_pg_int(r, 0, 2);
     }
     fp_pg_result_free(r);
     r = NULL;

@@ -33,6 +33,7 @@ struct fp_part {
     int64_t anchor_offset, anchor_hash;
     int64_t ledger_first;
     char ledger_model[FP_HASH_HEX];
+    int64_t ledger_coefficients; /* version; both name the last range */
     int64_t end; /* of the log when claimed: for --until-caught-up */
     int64_t fenced_ms;
     int64_t *skip; /* rejected offsets below `next`: they are not in the window */

@@ -342,6 +342,34 @@ int64_t fp_pg_int(const struct fp_pg_result *r, int row, int column)
 {
     return strtoll(PQgetvalue(r->res, row, column), NULL, 10);
 }
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The x of \x4142 stays, the bytes follow it; a NUL before it says that they are decoded. */
+const uint8_t *fp_pg_bytes(struct fp_pg_result *r, int row, int column, size_t *len)
+{
+    char *text = PQgetvalue(r->res, row, column);
+    size_t size = (size_t)PQgetlength(r->res, row, column);
+    *len = 0;
+    if (PQgetisnull(r->res, row, column) || size < 2 || size % 2 || text[1] != 'x' ||
+        (text[0] != '\\' && text[0] != '\0'))
+        return NULL;
+    for (size_t i = 1; text[0] && i < size / 2; i++) {
+        int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+        if (high < 0 || low < 0) {
+            text[1] = '\0'; /* whoever asks again is told the same */
+            return NULL;
+        }
+        text[1 + i] = (char)(high << 4 | low);
+    }
+    text[0] = '\0';
+    *len = size / 2 - 1;
+    return (const uint8_t *)text + 2;
+}
+
 int64_t fp_pg_affected(const struct fp_pg_result *r)
 {
     return r ? strtoll(PQcmdTuples(r->res), NULL, 10) : 0;

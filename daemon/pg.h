@@ -71,6 +71,10 @@ const char *fp_pg_column_name(const struct fp_pg_result *result, int column);
 bool fp_pg_is_null(const struct fp_pg_result *result, int row, int column);
 const char *fp_pg_text(const struct fp_pg_result *result, int row, int column); /* "" when NULL */
 int64_t fp_pg_int(const struct fp_pg_result *result, int row, int column);
+/* A bytea, decoded in place at the first call; valid as long as the result. The column is a bytea
+ * or, whatever bytea_output says, text: '\x' || encode(…, 'hex'). NULL: NULL, or no such text. Its
+ * fp_pg_text is then "". */
+const uint8_t *fp_pg_bytes(struct fp_pg_result *result, int row, int column, size_t *len);
 int64_t fp_pg_affected(const struct fp_pg_result *result);
 void fp_pg_result_free(struct fp_pg_result *result);
 

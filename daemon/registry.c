@@ -192,6 +192,9 @@ static enum fp_status bind_names(struct fp_registry *r, struct fp_pg *pg, struct
                                 &id, err);
         b->measures[i] = (int16_t)id;
     }
+    for (int i = 0; status == FP_OK && i < m->journey_count; i++)
+        status = fp_registry_id(r, pg, FP_KIND_JOURNEY, fp_slice_of(m->journeys[i].id), INT32_MAX,
+                                &b->journeys[i], err);
     return status;
 }
 
@@ -205,11 +208,21 @@ enum fp_status fp_binding_new(struct fp_registry *registry, struct fp_pg *pg,
     b->series = must_calloc((size_t)model->kpi_count + 1, sizeof *b->series);
     b->items = must_calloc((size_t)model->item_count + 1, sizeof *b->items);
     b->measures = must_calloc((size_t)model->measure_count + 1, sizeof *b->measures);
-    enum fp_status status = fp_install(pg, model, b->series, err);
+    b->journeys = must_calloc((size_t)model->journey_count + 1, sizeof *b->journeys);
+    b->fittings = must_calloc((size_t)model->driver_model_count + 1, sizeof *b->fittings);
+    struct fp_series series = {b->series,
+                               must_calloc((size_t)model->driver_model_count + 1, sizeof(int32_t))};
+    enum fp_status status = fp_install(pg, model, &series, err);
     if (status == FP_OK) {
         fp_registry_refresh(registry);
         status = bind_names(registry, pg, b, err);
     }
+    for (int i = 0; status == FP_OK && i < model->driver_model_count; i++) {
+        if (!fp_fitting_init(&b->fittings[i], model, i, b->items, b->measures))
+            abort();
+        b->fittings[i].series = series.drivers[i];
+    }
+    free(series.drivers);
     if (status == FP_OK)
         *binding = b;
     else
@@ -227,9 +240,13 @@ void fp_binding_release(struct fp_binding *binding)
 {
     if (binding == NULL || __atomic_sub_fetch(&binding->references, 1, __ATOMIC_ACQ_REL) > 0)
         return;
+    for (int i = 0; i < binding->model->driver_model_count; i++)
+        fp_fitting_free(&binding->fittings[i]);
     fp_model_release(binding->model);
+    free(binding->fittings);
     free(binding->series);
     free(binding->items);
     free(binding->measures);
+    free(binding->journeys);
     free(binding);
 }

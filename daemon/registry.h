@@ -7,6 +7,7 @@
 #ifndef FP_REGISTRY_H
 #define FP_REGISTRY_H
 
+#include "daemon/fitting.h"
 #include "daemon/model.h"
 #include "daemon/pg.h"
 
@@ -32,6 +33,8 @@ struct fp_binding {
     struct fp_model *model;
     int32_t *series;           /* per KPI */
     int16_t *items, *measures; /* per dense id */
+    int32_t *journeys;         /* per dense id */
+    struct fp_fitting *fittings; /* per driver model */
     int references;            /* atomic */
 };
 

@@ -40,6 +40,7 @@ void fp_settlement_init(struct fp_settlement *s)
     fp_delta_init(&s->hours, CELLS_MAX);
     fp_delta_init(&s->days, CELLS_MAX);
     fp_delta_init(&s->coverage, CELLS_MAX);
+    fp_delta_init(&s->predictions, CELLS_MAX);
 }
 
 void fp_settlement_free(struct fp_settlement *s)
@@ -47,6 +48,13 @@ void fp_settlement_free(struct fp_settlement *s)
     fp_delta_free(&s->hours);
     fp_delta_free(&s->days);
     fp_delta_free(&s->coverage);
+    fp_delta_free(&s->predictions);
+    for (int i = 0; i < s->driver_count; i++)
+        free(s->drivers[i].bytes);
+    free(s->drivers);
+    for (int i = 0; i < s->strange_capacity; i++)
+        free(s->strange[i].log.bytes);
+    free(s->strange);
     free(s->states);
     free(s->index);
     free(s->tombstones);
@@ -58,12 +66,29 @@ void fp_settlement_free(struct fp_settlement *s)
 
 static void reindex(struct fp_settlement *s, size_t slots);
 
+static void start_drivers(struct fp_settlement *s, const struct fp_binding *binding)
+{
+    int count = binding ? binding->model->driver_model_count : 0;
+    for (int i = 0; i < s->driver_count; i++)
+        s->drivers[i].len = 0;
+    if (count > s->driver_count) {
+        s->drivers = must_realloc(s->drivers, sizeof *s->drivers * (size_t)count);
+        memset(s->drivers + s->driver_count, 0,
+               sizeof *s->drivers * (size_t)(count - s->driver_count));
+        s->driver_count = count;
+    }
+    s->strange_count = 0;
+    s->binding = binding;
+}
+
 void fp_settlement_start(struct fp_settlement *s, const struct fp_batch *batch)
 {
     fp_delta_reset(&s->hours);
     fp_delta_reset(&s->days);
     fp_delta_reset(&s->coverage);
+    fp_delta_reset(&s->predictions);
     s->state_count = s->tombstone_count = s->erased_count = s->rejected_count = 0;
+    start_drivers(s, batch->binding);
     s->share_count = batch->share_count;
     s->count = must_realloc(s->count, sizeof *s->count * (size_t)(batch->share_count + 1));
     memset(s->count, 0, sizeof *s->count * (size_t)(batch->share_count + 1));
@@ -129,7 +154,12 @@ void fp_settlement_stored(struct fp_settlement *s, const struct fp_stored *store
         .audience = stored->audience,
         .has_subject = stored->has_subject,
         .tallied = stored->tallied,
-        .tallied_count = stored->tallied_count};
+        .tallied_count = stored->tallied_count,
+        .fitted = stored->fitted,
+        .fitted_count = stored->fitted_count,
+        .observed = stored->observed,
+        .observed_count = stored->observed_count,
+        .answers = stored->answers};
     memcpy(state->subject, stored->subject, FP_PSEUDONYM_LEN);
 }
 
@@ -149,6 +179,73 @@ static bool is_erased(const struct fp_settlement *s, const uint8_t *subject, int
 }
 
 /* ---- contributions --------------------------------------------------------------------------- */
+
+static struct fp_driver_log *strange_log(struct fp_settlement *s, int32_t series)
+{
+    for (int i = 0; i < s->strange_count; i++)
+        if (s->strange[i].series == series)
+            return &s->strange[i].log;
+    int before = s->strange_capacity;
+    GROW(s->strange, s->strange_count, s->strange_capacity);
+    if (s->strange_capacity > before)
+        memset(s->strange + before, 0, sizeof *s->strange * (size_t)(s->strange_capacity - before));
+    struct fp_strange *strange = &s->strange[s->strange_count++];
+    strange->series = series;
+    strange->log.len = 0;
+    return &strange->log;
+}
+
+/* One response in one driver model. A series that is not among the binding's is of another model,
+ * older or newer, and only who has that can project: the answers travel whole. */
+static void contribute_row(struct fp_settlement *s, const struct fp_answers *answers,
+                           int64_t fitted, int sign)
+{
+    struct fp_driver_row row;
+    int32_t series = fp_fitted_series(fitted), journey = fp_fitted_journey(fitted);
+    for (int m = 0; m < s->binding->model->driver_model_count; m++) {
+        const struct fp_fitting *f = &s->binding->fittings[m];
+        if (f->series != series)
+            continue;
+        if (fp_fitting_project(f, answers, journey, &row)) {
+            row.sign = sign;
+            fp_driver_put(&s->drivers[m], f, &row);
+        }
+        return;
+    }
+    fp_driver_put_whole(strange_log(s, series), answers, journey, sign);
+}
+
+/* What is held against predictions stands beside them, under version 0. */
+static void observe(struct fp_settlement *s, const struct fp_state *state, int sign)
+{
+    for (uint32_t i = 0; i < state->observed_count; i++) {
+        int64_t w = state->weight, y = fp_observed_answer(state->observed[i]);
+        struct fp_key key = fp_prediction_key(fp_observed_series(state->observed[i]), state->hour,
+                                              state->unit, 0);
+        int64_t *count = fp_delta_cell(&s->predictions, key)->count;
+        count[FP_PREDICT_N] += sign;
+        count[FP_PREDICT_WEIGHT] += sign * w;
+        count[FP_PREDICT_WEIGHT_SQUARE] += sign * w * w;
+        count[FP_PREDICT_OBSERVED] += sign * w * y;
+        count[FP_PREDICT_OBSERVED_SQUARE] += sign * w * y * y;
+    }
+}
+
+static void contribute_rows(struct fp_settlement *s, const struct fp_state *state, int sign)
+{
+    struct fp_answers answers = state->answers;
+    answers.day = state->day;
+    answers.unit = state->unit;
+    answers.touchpoint = state->touchpoint;
+    answers.weight = state->weight;
+    answers.time_us = state->time_us;
+    answers.source = state->source;
+    answers.id = state->id;
+    answers.has_subject = state->has_subject;
+    answers.subject = state->subject;
+    for (uint32_t i = 0; i < state->fitted_count; i++)
+        contribute_row(s, &answers, state->fitted[i], sign);
+}
 
 /* Adds (sign 1) or takes away (−1) all that a response contributes. */
 static void contribute(struct fp_settlement *s, const struct fp_state *state, int sign)
@@ -171,6 +268,8 @@ static void contribute(struct fp_settlement *s, const struct fp_state *state, in
                                              FP_COVER_INTERNAL};
     fp_delta_cell(&s->coverage, (struct fp_key){{state->touchpoint, state->day}})
         ->count[column[state->audience]] += sign;
+    contribute_rows(s, state, sign);
+    observe(s, state, sign);
 }
 
 /* The row's content becomes the state's; a revision without submitted_at keeps the time it had. */
@@ -196,6 +295,11 @@ static void stand(struct fp_settlement *s, struct fp_state *state, const struct 
     memcpy(state->subject, row->subject, FP_PSEUDONYM_LEN);
     state->tallied = row->tallied;
     state->tallied_count = row->status == FP_RESPONSE_VOID ? 0 : row->tallied_count;
+    state->fitted = row->fitted;
+    state->fitted_count = row->fitted_count; /* none of a void */
+    state->observed = row->observed;
+    state->observed_count = row->observed_count; /* the same */
+    state->answers = fp_row_answers(row);
     contribute(s, state, 1);
 }
 

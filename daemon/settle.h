@@ -27,6 +27,11 @@ struct fp_stored { /* a response as the database holds it */
     uint8_t subject[FP_PSEUDONYM_LEN];
     const int64_t *tallied; /* copied */
     uint32_t tallied_count;
+    const int64_t *fitted; /* copied, with the answers below; none when fitted_count is 0 */
+    uint32_t fitted_count;
+    struct fp_answers answers;
+    const int64_t *observed; /* copied */
+    uint32_t observed_count;
 };
 
 struct fp_tombstone {
@@ -47,8 +52,9 @@ struct fp_state { /* one response: how it stood, how it stands */
     enum fp_audience audience;
     bool has_subject;
     uint8_t subject[FP_PSEUDONYM_LEN];
-    const int64_t *tallied;
-    uint32_t tallied_count;
+    const int64_t *tallied, *fitted, *observed;
+    uint32_t tallied_count, fitted_count, observed_count;
+    struct fp_answers answers; /* without places and times, which are above */
 };
 
 struct fp_erased { /* one erasure of the batch */
@@ -56,8 +62,18 @@ struct fp_erased { /* one erasure of the batch */
     int64_t responses;
 };
 
+struct fp_strange {
+    int32_t series;
+    struct fp_driver_log log;
+};
+
 struct fp_settlement {
-    struct fp_delta hours, days, coverage;
+    struct fp_delta hours, days, coverage, predictions; /* predictions: what was observed */
+    const struct fp_binding *binding; /* of the batch */
+    struct fp_driver_log *drivers;    /* per driver model */
+    int driver_count;
+    struct fp_strange *strange; /* series of a model that this replica does not have */
+    int strange_count, strange_capacity;
     struct fp_state *states;
     size_t state_count, state_capacity;
     uint32_t *index;

@@ -5,6 +5,7 @@
  *   fp_verify_snapshot   positions, ledger, models, names: one snapshot of the database
  *   fp_verify_read       the log up to the snapshot's positions (verify_log.c)
  *   fp_verify_responses  what stands of each response, against the stored ones
+ *   fp_verify_drivers    states of driver models (verify_drivers.h)
  *   fp_verify_tables     cells (then fp_verify_ledger: rejects, ledger, tombstones); then stored
  *                        responses against cells by SQL
  * What comes after decoding and resolving shares no code with the daemon. */
@@ -24,6 +25,7 @@
 #define FP_VERIFY_PG_MS 3600000 /* a statement may read everything there is */
 #define FP_VERIFY_COUNTS 6      /* enum fp_count: applied … ignored */
 #define FP_VERIFY_COVERS 8      /* columns of coverage_day, in the order of enum fp_coverage */
+#define FP_VERIFY_PREDICTED 8   /* columns of prediction, in the order of the table */
 
 struct fp_verify_model { /* one that a range names */
     char hash[FP_HASH_HEX];
@@ -35,6 +37,7 @@ struct fp_verify_model { /* one that a range names */
 struct fp_verify_range { /* of the ledger */
     int part, model;
     int64_t first, next;
+    int64_t coefficients; /* version, 0 = none */
     int64_t stored_consumed, stored[FP_VERIFY_COUNTS];
     int64_t consumed, count[FP_VERIFY_COUNTS]; /* by the log */
     int64_t undecided; /* messages whose outcome hung on the order between partitions */
@@ -72,6 +75,8 @@ struct fp_verify_erasure {
 };
 
 struct fp_verify_names;
+struct fp_verify_predictions;
+struct fp_verify_drivers;
 
 struct fp_verify {
     const struct fp_options *options;
@@ -94,7 +99,9 @@ struct fp_verify {
     int64_t response_floor_us, reject_floor_us, latest_tombstone_us;
     bool whole; /* the log goes back to where counting began, everywhere */
 
-    struct fp_sum hours, days, sketch, coverage;
+    struct fp_sum hours, days, sketch, coverage, predicted;
+    struct fp_verify_predictions *predictions;
+    struct fp_verify_drivers *drivers;
     struct fp_spill spill;
     struct fp_row_scratch *scratch;
     struct fp_verify_erasure *erasures;

@@ -16,13 +16,15 @@
 #include "daemon/batch.h" /* enum fp_count and the columns of coverage only */
 #include "daemon/clock.h"
 #include "daemon/verify.h"
+#include "daemon/verify_drivers.h"
+#include "daemon/verify_predictions.h"
 #include "daemon/verify_repeat.h"
 
 #define STALL_MS 60000
 #define ENTRIES_MAX 2000000u
 #define PROGRESS_MS 200
 
-enum table { HOURS, DAYS, SKETCH, COVERAGE, TABLES };
+enum table { HOURS, DAYS, SKETCH, COVERAGE, PREDICTED, TABLES };
 
 struct entry {
     enum table table;
@@ -67,7 +69,8 @@ static void set_aside(struct reading *r, enum table table, const struct fp_sum_e
 /* The chunk's events that are no repetition count. */
 static void judge(struct reading *r)
 {
-    struct fp_sum *const sums[TABLES] = {&r->v->hours, &r->v->days, &r->v->sketch, &r->v->coverage};
+    struct fp_sum *const sums[TABLES] = {&r->v->hours, &r->v->days, &r->v->sketch,
+                                         &r->v->coverage, &r->v->predicted};
     size_t count = r->repeat->count, from = 0;
     fp_repeat_judge(r->repeat);
     for (size_t i = 0; i < count; i++) {
@@ -77,12 +80,18 @@ static void judge(struct reading *r)
             if (!repeated)
                 fp_sum_add(sums[r->entries[from].table], &r->entries[from].sum);
     }
+    fp_verify_drivers_judge(r->v->drivers, r->repeat->repeated);
     r->entry_count = 0;
 }
 
 static void cover(struct reading *r, int32_t touchpoint, int column)
 {
     set_aside(r, COVERAGE, &(struct fp_sum_entry){{touchpoint, r->fact->day}, column, 0, 1});
+}
+
+static void set_prediction_aside(void *context, const struct fp_sum_entry *entry)
+{
+    set_aside(context, PREDICTED, entry);
 }
 
 static void take_touchpoint(struct reading *r, const struct fp_row_ids *ids)
@@ -109,6 +118,9 @@ static void take_touchpoint(struct reading *r, const struct fp_row_ids *ids)
         if (ids->model->kpis[c->kpi].grain == FP_GRAIN_HOUR)
             set_aside(r, HOURS, &e);
     }
+    fp_verify_predict(r->v, r->range, f, ids->unit, set_prediction_aside, r);
+    fp_verify_drivers_event(r->v->drivers, r->v->ranges[r->range].model, f,
+                            (uint32_t)r->repeat->count);
 }
 
 static void take_event(struct reading *r, const struct fp_row_ids *ids, int64_t offset)
@@ -138,6 +150,9 @@ static enum fp_status take_response(struct reading *r, const struct fp_row_ids *
     fp_row_of_fact(&row, r->v->scratch, r->fact, ids);
     row.part = r->part_index;
     row.range = r->range;
+    row.observed_by = fp_verify_observed_by(r->v, r->range, r->fact);
+    fp_verify_drivers_fit(r->v->drivers, r->v->ranges[r->range].model, r->fact, &row,
+                          r->v->scratch);
     row.offset = record->offset;
     row.old = is_old(r, record);
     row.has_pseudonym = fp_subject_pseudonym(r->v->key, r->event->subject, row.pseudonym);

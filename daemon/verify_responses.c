@@ -16,6 +16,8 @@
 
 #include "daemon/batch.h" /* enum fp_count and the columns of coverage only */
 #include "daemon/verify.h"
+#include "daemon/verify_drivers.h"
+#include "daemon/verify_predictions.h"
 
 #define HOUR_US INT64_C(3600000000)
 #define NOTHING (-1)
@@ -54,7 +56,7 @@ static void *grown(void *at, size_t *capacity, size_t wanted, size_t size)
 /* ---- contributions --------------------------------------------------------------------------- */
 
 static void contribute(struct fp_verify *v, const struct fp_verify_row *row,
-                       struct fp_row_when when)
+                       struct fp_row_when when, const struct fp_verify_row *stored)
 {
     static const int column[FP_AUDIENCES] = {FP_COVER_CUSTOMER, FP_COVER_EMPLOYEE,
                                              FP_COVER_INTERNAL};
@@ -72,6 +74,8 @@ static void contribute(struct fp_verify *v, const struct fp_verify_row *row,
     }
     fp_sum_add(&v->coverage,
                &(struct fp_sum_entry){{row->touchpoint, when.day}, column[row->audience], 0, 1});
+    fp_verify_observe(v, row, hour);
+    fp_verify_drivers_stand(v->drivers, row, when, stored);
 }
 
 /* ---- erasures -------------------------------------------------------------------------------- */
@@ -286,7 +290,7 @@ static void compare_decided(struct work *w, const struct group *g, const struct 
     struct fp_verify *v = w->v;
     const struct fp_verify_row *row = verdict->index >= 0 ? g->log[verdict->index] : NULL;
     if (row)
-        contribute(v, row, verdict->when);
+        contribute(v, row, verdict->when, g->stored_count ? g->stored[0] : NULL);
     if (row && verdict->when.time_us < v->response_floor_us) {
         w->expired++;
         return;
@@ -323,7 +327,7 @@ static void compare_possible(struct work *w, const struct group *g)
         differ_presence(v, g->stored[0], "never said so (messages in several partitions)",
                         "stored");
     else
-        contribute(v, g->log[index], when);
+        contribute(v, g->log[index], when, g->stored[0]);
     if (g->stored_count > 1)
         differ_presence(v, g->stored[0], "once", "stored twice");
 }

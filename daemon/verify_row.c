@@ -65,6 +65,7 @@ static void settle(struct fp_verify_row *row, struct fp_row_scratch *s)
         qsort(s->tallied, row->tallied_count, sizeof *s->tallied, by_value);
     row->id = s->id;
     row->tallied = s->tallied;
+    row->fitted = s->fitted;
     row->amounts = s->amounts;
     row->items = s->items;
     row->scores = s->scores;
@@ -137,6 +138,12 @@ void fp_row_of_fact(struct fp_verify_row *row, struct fp_row_scratch *scratch,
     set_id(row, scratch, e->id);
     fp_hash_text(e->subject, row->subject);
     fp_hash_text(e->interaction, row->interaction);
+    row->has_interaction = e->interaction.len > 0;
+    if (row->has_interaction) {
+        XXH128_hash_t h = XXH3_128bits(e->interaction.at, e->interaction.len);
+        row->joined_by[0] = h.low64;
+        row->joined_by[1] = h.high64;
+    }
     if (e->status != FP_RESPONSE_VOID) { /* a void keeps none of what was answered */
         fp_hash_text(e->comment, row->comment);
         set_answers(row, scratch, fact, ids);
@@ -151,7 +158,8 @@ const char fp_row_sql[] =
     " audience, survey, journey, touchpoint, unit, channel, tenure, weight, day,"
     " encode(subject, 'hex'), interaction, array_to_string(items, ','),"
     " array_to_string(scores, ','), array_to_string(measures, ','), array_to_string(amounts, ','),"
-    " array_to_string(tallied, ','), comment FROM flightpath.response";
+    " array_to_string(tallied, ','), comment, array_to_string(fitted, ',')"
+    " FROM flightpath.response";
 
 static uint32_t read_numbers(const char *text, int64_t *wide, int16_t *narrow)
 {
@@ -217,6 +225,7 @@ void fp_row_of_result(struct fp_verify_row *row, struct fp_row_scratch *scratch,
                                 read_numbers(fp_pg_text(result, at, 19), scratch->amounts, NULL));
     row->tallied_count = read_numbers(fp_pg_text(result, at, 20), scratch->tallied, NULL);
     fp_hash_text(text_of(result, at, 21), row->comment);
+    row->fitted_count = read_numbers(fp_pg_text(result, at, 22), scratch->fitted, NULL);
     settle(row, scratch);
 }
 
@@ -234,6 +243,7 @@ enum fp_status fp_row_put(struct fp_spill *spill, struct fp_verify_row *row,
 {
     uint8_t *bytes = (uint8_t *)scratch->packed, *to = bytes + sizeof *row;
     append(&to, row->tallied, row->tallied_count * sizeof *row->tallied);
+    append(&to, row->fitted, row->fitted_count * sizeof *row->fitted);
     append(&to, row->amounts, row->measure_count * sizeof *row->amounts);
     append(&to, row->items, row->score_count * sizeof *row->items);
     append(&to, row->scores, row->score_count * sizeof *row->scores);
@@ -250,7 +260,8 @@ struct fp_verify_row *fp_row_at(uint8_t *bytes)
 {
     struct fp_verify_row *row = (struct fp_verify_row *)(void *)bytes;
     row->tallied = (const int64_t *)(const void *)(row + 1);
-    row->amounts = row->tallied + row->tallied_count;
+    row->fitted = row->tallied + row->tallied_count;
+    row->amounts = row->fitted + row->fitted_count;
     row->items = (const int16_t *)(const void *)(row->amounts + row->measure_count);
     row->scores = row->items + row->score_count;
     row->measures = row->scores + row->score_count;

@@ -30,19 +30,22 @@ struct fp_verify_row {
     int32_t source, revision, status, audience, survey, journey, touchpoint, unit, channel, tenure,
         weight, day;
     uint64_t subject[2]; /* hash of the raw subject, of the log only */
+    uint64_t observed_by; /* driver models (bits), of the log only: verify_predictions.h */
     uint8_t pseudonym[FP_PSEUDONYM_LEN];
     uint64_t interaction[2], comment[2]; /* hashes; zeros: none */
-    uint32_t id_len, score_count, measure_count, tallied_count, size;
+    bool has_interaction;
+    uint64_t joined_by[2]; /* hash of the interaction as joins have it, of the log only */
+    uint32_t id_len, score_count, measure_count, tallied_count, fitted_count, size;
     const char *id;
-    const int64_t *tallied, *amounts;
+    const int64_t *tallied, *fitted, *amounts; /* fitted: series of driver models, and journeys */
     const int16_t *items, *scores, *measures;
 };
 
 struct fp_row_scratch { /* where a row's arrays stand until it is put away */
     char id[1024];
-    int64_t tallied[FP_ROW_ITEMS_MAX], amounts[FP_ROW_ITEMS_MAX];
+    int64_t tallied[FP_ROW_ITEMS_MAX], fitted[FP_ROW_ITEMS_MAX], amounts[FP_ROW_ITEMS_MAX];
     int16_t items[FP_ROW_ITEMS_MAX], scores[FP_ROW_ITEMS_MAX], measures[FP_ROW_ITEMS_MAX];
-    uint64_t packed[3 * FP_ROW_ITEMS_MAX + 512];
+    uint64_t packed[4 * FP_ROW_ITEMS_MAX + 512];
 };
 
 /* What the log's side of a row needs beyond the message. */

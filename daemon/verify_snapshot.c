@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "daemon/verify.h"
+#include "daemon/verify_drivers.h"
+#include "daemon/verify_predictions.h"
 
 #define SMALL_MS 60000
 /* clang-format off */
@@ -304,7 +306,8 @@ static void add_range(struct fp_verify *v, const struct fp_pg_result *r, int row
                                       .first = fp_pg_int(r, row, 1),
                                       .next = fp_pg_int(r, row, 2),
                                       .model = model_of(v, fp_pg_text(r, row, 3)),
-                                      .stored_consumed = fp_pg_int(r, row, 4)};
+                                      .stored_consumed = fp_pg_int(r, row, 4),
+                                      .coefficients = fp_pg_int(r, row, 11)};
     for (int k = 0; k < FP_VERIFY_COUNTS; k++)
         range->stored[k] = fp_pg_int(r, row, 5 + k);
     struct fp_verify_part *part = &v->parts[range->part];
@@ -346,7 +349,7 @@ static enum fp_status read_ledger(struct fp_verify *v, struct fp_error *err)
     enum fp_status status =
         ask(v,
             "SELECT p.part, first_offset, next_offset, model_hash, consumed, applied, duplicate,"
-            " revised, voided, rejected, ignored FROM flightpath.ledger JOIN " PARTS
+            " revised, voided, rejected, ignored, coefficients FROM flightpath.ledger JOIN " PARTS
             " USING (topic, partition, incarnation) ORDER BY 1, 2",
             &r, err);
     int count = status == FP_OK ? fp_pg_rows(r) : 0;
@@ -365,7 +368,8 @@ enum fp_status fp_verify_snapshot(struct fp_verify *v, struct fp_error *err)
 {
     typedef enum fp_status (*step)(struct fp_verify *, struct fp_error *);
     static const step steps[] = {read_programme, read_positions, read_gaps,  read_names,
-                                 read_models,    read_overflow,  read_ledger};
+                                 read_models,    read_overflow,  read_ledger,
+                                 fp_verify_predictions_open, fp_verify_drivers_open};
     static const char *const opening[] = {
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         "SELECT set_config('statement_timeout', '0', true),"
@@ -402,6 +406,8 @@ void fp_verify_free(struct fp_verify *v)
     for (int i = 0; i < v->part_count; i++)
         free(v->parts[i].topic);
     fp_verify_names_free(v->names);
+    fp_verify_predictions_free(v->predictions);
+    fp_verify_drivers_free(v->drivers);
     free(v->models);
     free(v->parts);
     free(v->ranges);

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "daemon/verify.h"
+#include "daemon/verify_predictions.h"
 
 #define DAY_US INT64_C(86400000000)
 
@@ -42,6 +43,10 @@ static const char *const sketch_columns[] = {"n"};
 static const char *const coverage_columns[] = {"events",   "failed",   "abandoned", "recovered",
                                                "customer", "employee", "internal",  "invited"};
 
+static const char *const prediction_columns[] = {
+    "events",          "predicted",    "detractor",          "n_observed",
+    "weight_observed", "weight_square_observed", "sum_observed", "sum_square_observed"};
+
 static void tell_series(const struct fp_verify *v, int32_t series, char *text, size_t size)
 {
     const char *name = fp_verify_names_text(v->names, FP_KIND_KPI, series);
@@ -52,7 +57,15 @@ static void tell_cell(const struct fp_verify *v, const struct cells *c, const in
                       char *text, size_t size)
 {
     char bucket[64], series[160], bin[24] = "";
-    fp_verify_bucket_text(bucket, sizeof bucket, key[1], c->check == FP_CHECK_TALLY_HOUR);
+    fp_verify_bucket_text(bucket, sizeof bucket, key[1],
+                          c->check == FP_CHECK_TALLY_HOUR || c->check == FP_CHECK_PREDICTION);
+    if (c->check == FP_CHECK_PREDICTION) {
+        fp_verify_predictions_name(v, key[0], series, sizeof series);
+        snprintf(text, size, "%s, %s, unit %.50s, version %" PRId64, series, bucket,
+                 fp_verify_names_text(v->names, FP_KIND_UNIT, key[2]),
+                 (int64_t)key[3] << 32 | (uint32_t)key[4]);
+        return;
+    }
     if (c->check == FP_CHECK_COVERAGE_DAY) {
         snprintf(text, size, "touchpoint %.100s, %s",
                  fp_verify_names_text(v->names, FP_KIND_TOUCHPOINT, key[0]), bucket);
@@ -180,13 +193,15 @@ static enum fp_status compare_cells(struct fp_verify *v, struct fp_error *err)
         {FP_CHECK_COVERAGE_DAY, &v->coverage, 2,
          "SELECT touchpoint, bucket, sum(events), sum(failed), sum(abandoned), sum(recovered),"
          " sum(customer), sum(employee), sum(internal), sum(invited) FROM flightpath.coverage_day",
-         "1, 2", coverage_columns, v->tally_floor}};
+         "1, 2", coverage_columns, v->tally_floor},
+        {FP_CHECK_PREDICTION, &v->predicted, 5, fp_verify_predictions_sql, "1, 2, 3, 4, 5",
+         prediction_columns, v->tally_floor * 24}};
     enum fp_status status = FP_OK;
     int64_t expired = 0;
     if (!v->whole) {
         fp_report_note(v->report,
-                       "cells (tally_hour, tally_day, sketch_day, coverage_day): the log "
-                       "does not hold everything they count");
+                       "cells (tally_hour, tally_day, sketch_day, coverage_day, prediction): the "
+                       "log does not hold everything they count");
         return FP_OK;
     }
     for (size_t i = 0; status == FP_OK && i < sizeof tables / sizeof *tables; i++)

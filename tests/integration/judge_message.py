@@ -276,6 +276,7 @@ class Event:
     touchpoint: str | None = None
     unit: str | None = None
     channel: str | None = None
+    interaction: str | None = None
     outcome: str = "completed"
     audience: str = "customer"
     submitted_us: int | None = None  # None: not said

@@ -1,5 +1,6 @@
 """`flightpath analyze` beside other tools: statsmodels, and Wilson and Tango in their own words."""
 
+import datetime
 import json
 import math
 import random
@@ -179,6 +180,109 @@ def test_clusters_widen_the_errors(csv):
     assert any(w.startswith("too few clusters") for w in found["warnings"])
 
 
+def by_day(days, seed=8):
+    """Answers with a date, of a window with a gap; each day moves all answers a little."""
+    rng = random.Random(seed)
+    rows = []
+    for day in days:
+        effect = rng.gauss(0, 1)
+        for _ in range(rng.randint(5, 30)):
+            a, b = rng.gauss(effect, 1), rng.gauss(0, 1)
+            date = datetime.date(2026, 1, 15) + datetime.timedelta(days=day)
+            rows.append([round(a + b / 2 + effect + rng.gauss(0, 1), 3), round(a, 3), round(b, 3),
+                         date, day])
+    rng.shuffle(rows)
+    return rows
+
+
+def jackknife(rows, window, groups):
+    """Busing et al. (1999) over runs of days, by leaving out and fitting again."""
+    values = np.array([row[:3] for row in rows], dtype=float)
+    run = np.array([row[4] * groups // window for row in rows])
+
+    def fit(keep):
+        return sm.OLS(values[keep, 0], sm.add_constant(values[keep, 1:])).fit().params[1:]
+    whole, n, kinds = fit(run >= 0), len(rows), sorted(set(run))
+    size = np.array([(run == g).sum() for g in kinds])
+    without = np.array([fit(run != g) for g in kinds])
+    h = (n / size)[:, None]
+    theta = len(kinds) * whole - ((1 - size / n)[:, None] * without).sum(axis=0)
+    pseudo = h * whole - (h - 1) * without
+    return np.sqrt((((pseudo - theta) ** 2) / (h - 1)).mean(axis=0)), len(kinds)
+
+
+@pytest.mark.parametrize("days", [range(90), [*range(20), *range(60, 90)], range(5), range(13)])
+def test_days_are_grouped_as_by_hand(csv, days):
+    rows = by_day(days)
+    wanted, groups = jackknife(rows, max(days) + 1, min(12, len(days)))
+    # a row of weight 0 is none, so its day does not widen the window
+    path = csv(["y", "a", "b", "day", "w"],
+               [*([*row[:4], 1] for row in rows), [1, 1, 1, "1990-01-01", 0]])
+    found = drivers(path, day="day", weight="w", missing="listwise", explain=True)
+    close(found["robust_se"], wanted, 9)
+    assert any(f"over {groups} groups of consecutive days" in e for e in found["explain"])
+    fit = sm.OLS([row[0] for row in rows], sm.add_constant([row[1:3] for row in rows])).fit()
+    close(found["se"], fit.bse, 9)  # those of rows; only intervals leave days out
+    plain = drivers(path, weight="w", missing="listwise")
+    assert plain["robust_se"] != found["robust_se"] and plain["coef"] == found["coef"]
+
+
+def test_days_in_any_order(csv):
+    rows = by_day(range(40))
+    for row in rows[::7]:
+        row[1] = ""
+    texts = []
+    for turn in range(3):
+        random.Random(turn).shuffle(rows)
+        path = csv(["y", "a", "b", "day"], [row[:4] for row in rows])
+        texts.append(run("analyze", "drivers", path, outcome="y", drivers="a,b", day="day",
+                         json=True, check=True).out)
+    assert texts[0] == texts[1] == texts[2] and '"em"' in texts[0]
+
+
+def test_few_days(csv):
+    path = csv(["y", "a", "b", "day"], [row[:4] for row in by_day(range(3))])
+    found = drivers(path, day="day")
+    assert any(w.startswith("too few rows or days to leave groups out") for w in found["warnings"])
+    path = csv(["y", "a", "day"], [[1, 2, "2026-01-01"]])
+    assert drivers(path, names="a", day="day", missing="em")["coef"] == [None] * 2
+    assert drivers(csv("y,a,day\n"), names="a", day="day")["status"] == "no_rows"
+
+
+@pytest.mark.parametrize("text", ["2026-02-30", "2026-3-02", "02.03.2026", "1969-12-31", "today",
+                                  "2026-03-02T10:00:00Z", "20260302", "2026-03-02x"])
+def test_days_that_are_no_dates(csv, text):
+    path = csv(f"y,a,day\n1,2,2026-03-01\n3,4,{text}\n")
+    told = refused("drivers", path, outcome="y", drivers="a", day="day")
+    assert f':3: column "day": "{text}" is no date' in told
+
+
+def test_days_that_are_not_there(csv):
+    path = csv("y,a,day\n1,2,2026-03-01\n3,4,\n")
+    assert "every row needs its day" in refused("drivers", path, outcome="y", drivers="a",
+                                                day="day")
+    assert "no such column" in refused("drivers", path, outcome="y", drivers="a", day="date")
+    assert "give one of them" in refused("drivers", path, outcome="y", drivers="a", day="day",
+                                         cluster="day")
+    assert "are of analyze drivers" in refused("kpi", path, metric="mean", column="a", day="day")
+
+
+def test_a_pattern_for_every_row(csv):
+    """More patterns of missing answers than any memory has blocks for."""
+    rng = random.Random(9)
+    names = [f"q{i}" for i in range(30)]
+    rows = []
+    for _ in range(20000):
+        x = [rng.randint(0, 10) for _ in names]
+        y = x[0] + x[1] / 2 + rng.gauss(0, 1)
+        rows.append([f"{y:.2f}", *(v if rng.random() < 0.8 else "" for v in x)])
+    path = csv(["y", *names], rows)
+    found = drivers(path, names=",".join(names), missing="pairwise")
+    assert found["n"] == 20000 and abs(found["coef"][1] - 1) < 0.1
+    assert abs(found["coef"][2] - 0.5) < 0.1
+    assert any(w.startswith("of the patterns of missing answers") for w in found["warnings"])
+
+
 def test_codes_that_mean_does_not_apply(csv):
     rows = answers(300)
     for i, row in enumerate(rows):
@@ -288,7 +392,7 @@ def test_files_that_cannot_be_read(csv, text, wanted):
 
 def test_options_that_do_not_fit(csv, tmp_path):
     path = csv("y,a,b,w\n1,2,3,-1\n")
-    assert "needs drivers|kpi FILE.csv" in refused("drivers")
+    assert "needs drivers|kpi|watch FILE.csv" in refused("drivers")
     assert "say what to analyze" in refused("driver", path)
     assert "--outcome COLUMN and --drivers" in refused("drivers", path)
     assert "--metric" in refused("kpi", path, column="a")

@@ -36,12 +36,15 @@ def file(tmp_path, model):
 
 
 def ranges(pipeline):
-    """Per partition: the ledger's ranges as (first, next, model)."""
+    """Per partition: the ledger's ranges as (first, next, model), whatever their coefficients."""
     found = {}
     for topic, part, *row in pipeline.query(
             "SELECT topic, partition, first_offset, next_offset, model_hash"
             " FROM flightpath.ledger ORDER BY topic, partition, first_offset"):
-        found.setdefault((topic, part), []).append(tuple(row))
+        its = found.setdefault((topic, part), [])
+        if its and its[-1][1:] == (row[0], row[2]):
+            row[0] = its.pop()[0]
+        its.append(tuple(row))
     return found
 
 

@@ -154,8 +154,8 @@ def blamed(report):
     return {c["name"] for c in report["checks"] if c["differences"]}
 
 
-ALL = {"tally_hour", "tally_day", "sketch_day", "coverage_day", "response", "reject", "ledger",
-       "tombstone", "response_hours", "response_days"}
+ALL = {"tally_hour", "tally_day", "sketch_day", "coverage_day", "prediction", "response",
+       "driver_state", "reject", "ledger", "tombstone", "response_hours", "response_days"}
 
 
 # ---- clean -----------------------------------------------------------------------------------
@@ -278,7 +278,24 @@ ALTERED = {
     "came back": ("UPDATE flightpath.response SET id = 'elsewhere' WHERE id = 'weightless'",
                   {"response"}, "elsewhere"),
     "impossible": ("UPDATE flightpath.response SET scores[1] = 9 WHERE id = 'torn'",
-                   {"response", "coverage_day", "tally_day", "tally_hour"}, "torn"),
+                   {"response", "coverage_day", "tally_day", "tally_hour", "driver_state"}, "torn"),
+    "driver state": (f"UPDATE flightpath.driver_state SET n = n + 1 WHERE {one('driver_state')}",
+                     {"driver_state"}, "column n"),
+    "driver state gone": (f"DELETE FROM flightpath.driver_state WHERE {one('driver_state')}",
+                          {"driver_state"}, ", n"),
+    "driver state cut": ("UPDATE flightpath.driver_state SET state = substr(state, 1,"
+                         f" length(state) - 1) WHERE {one('driver_state')}",
+                         {"driver_state"}, ": state"),
+    # one answer to the outcome, on a day without others
+    "driver log": ("INSERT INTO flightpath.driver_log (series, rows) SELECT series,"
+                   r" '\x08c0b8020000000080040e' FROM flightpath.driver_series"
+                   " WHERE model = 'nps_travel' AND current", {"driver_state"}, "2024-10-04"),
+    "driver log of no row": ("INSERT INTO flightpath.driver_log (series, rows) SELECT series,"
+                             r" '\x7f' FROM flightpath.driver_series WHERE current LIMIT 1",
+                             {"driver_state"}, "driver_log"),
+    "fitted": ("UPDATE flightpath.response SET fitted = '{}' WHERE cardinality(fitted) > 0"
+               f" AND {one('response', 'cardinality(fitted) > 0')}", {"driver_state"},
+               ": response "),
     "reject gone": (f"DELETE FROM flightpath.reject WHERE {one('reject', OUT_OF_SCALE)}",
                     {"reject"}, "offset"),
     "reject reason": ("UPDATE flightpath.reject SET reason = 'future'"
@@ -375,7 +392,7 @@ def test_retention_leaves_what_can_be_compared(pipeline, daemon, kafka, topics, 
     done = checks(report)
     assert not done["tally_day"]["done"] and not done["tombstone"]["done"]
     assert done["response_days"]["compared"] and done["reject"]["compared"]
-    assert done["response"]["compared"] and done["ledger"]["compared"] == 2
+    assert done["response"]["compared"] and done["ledger"]["compared"] >= 2
     told = " ".join(report["not_compared"])
     for word in ("retention", "cells", "ranges of the ledger", "tombstones"):
         assert word in told, told
@@ -408,11 +425,16 @@ def test_a_gap_and_a_replaced_log(pipeline, daemon, kafka, topics, database, bas
     for word in ("data gap", "the log was replaced", "(incarnation 2)", "retention"):
         assert word in told, told
     done = checks(report)
-    assert done["ledger"]["compared"] == 2, "the ranges of the new log"
+    with database.connect() as connection:  # coefficients may have changed: more ranges
+        ranges = connection.execute(
+            "SELECT topic, partition, l.first_offset FROM flightpath.ledger l JOIN"
+            " flightpath.ingest_position USING (topic, partition, incarnation)").fetchall()
+    whole = sum(first >= kafka.ends(topic)[part][0] for topic, part, first in ranges)
+    assert done["ledger"]["compared"] == whole >= 2, "what the log still has whole"
     assert done["response"]["compared"] and done["response_days"]["compared"]
     with database.connect() as connection:
         assert connection.execute("UPDATE flightpath.ledger SET applied = applied + 1, consumed ="
-                                  " consumed + 1 WHERE incarnation = 2").rowcount == 2
+                                  " consumed + 1 WHERE incarnation = 2").rowcount >= 2
     assert blamed(verify(base, database, subject_key_file=subject_key)) == {"ledger"}
 
 

@@ -13,7 +13,7 @@ static const struct fp_slice *cells;
 
 static void setup(void)
 {
-    table = (struct fp_table){.name = "t.csv", .weight = -1, .cluster = -1};
+    table = (struct fp_table){.name = "t.csv", .weight = -1, .cluster = -1, .day = -1};
 }
 
 static void tidy(void)
@@ -133,6 +133,23 @@ Test(analyze, weights_and_clusters)
               "codes are none of a weight's");
     const int64_t *number = table.column[2].value;
     cr_assert(number[0] == 0 && number[1] == 1 && number[2] == 0 && table.clusters == 2);
+}
+
+Test(analyze, days)
+{
+    cr_assert_eq(open_text("x,d\n1, 1970-01-02 \n2,2026-03-02\n3,9999-12-31\n"), FP_OK);
+    fp_table_want(&table, "x", FP_COLUMN_CODED);
+    fp_table_want(&table, "d", FP_COLUMN_DAY);
+    cr_assert_eq(fp_table_load(&table, csv, "2026-03-02", &err), FP_OK, "%s", err.what);
+    const int64_t *day = table.column[1].value;
+    cr_assert(day[0] == 1 && day[1] == 20514 && day[2] == 2932896, "codes are none of a day's");
+    cr_assert_eq(table.day, 1);
+    tidy();
+    setup();
+    cr_assert_eq(open_text("d\n2026-13-01\n"), FP_OK);
+    fp_table_want(&table, "d", FP_COLUMN_DAY);
+    cr_assert_eq(fp_table_load(&table, csv, "", &err), FP_REJECT);
+    cr_assert_str_eq(err.where, "t.csv:2");
 }
 
 /* Sums of squares must fit, so many rows of many digits get fewer decimals. */

@@ -21,8 +21,12 @@ static struct fp_kpi kpis[KPIS] = {
 static struct fp_model model = {.kpis = kpis, .kpi_count = KPIS};
 static int32_t series[KPIS] = {101, 102, 103};
 static int16_t items[] = {20, 21, 22}, measures[] = {30, 31};
-static struct fp_binding binding = {
-    .model = &model, .series = series, .items = items, .measures = measures};
+static int32_t journeys[] = {40, 41};
+static struct fp_binding binding = {.model = &model,
+                                    .series = series,
+                                    .items = items,
+                                    .measures = measures,
+                                    .journeys = journeys};
 static const struct fp_names names = {.source = 2, .survey = 3, .journey = 4, .touchpoint = 5,
                                       .unit = 6, .channel = 7};
 

@@ -120,6 +120,29 @@ Test(importance, lmg_by_definition)
 }
 
 /* Sampled shares keep the promised error, are the same for a seed, and know when to stop. */
+/* A copy adds nothing to any set that has the original: the two share alike, wherever they stand
+ * among the drivers, and the sum is R² without the copy. */
+Test(importance, lmg_of_a_copy)
+{
+    enum { P = 7, SIZE = P + 1 };
+    for (int at = 0; at < P; at++)
+        for (int of = 0; of < P; of++) {
+            double base[SIZE * SIZE], r[SIZE * SIZE], share[P], sum = 0;
+            double *work = calloc(cx_lmg_work(P), sizeof *work);
+            make(P, base);
+            for (int i = 0; i < SIZE; i++)
+                for (int j = 0; j < SIZE; j++)
+                    r[i * SIZE + j] = base[(i == at ? of : i) * SIZE + (j == at ? of : j)];
+            cr_assert(cx_lmg(P, r, share, work));
+            cr_assert_float_eq(share[at], share[of], 1e-12, "%d of %d", at, of);
+            for (int j = 0; j < P; j++)
+                sum += share[j];
+            unsigned rest = ((1u << P) - 1) & ~(at == of ? 0 : 1u << at);
+            cr_assert_float_eq(sum, r2_of(P, base, rest), 1e-12, "%d of %d", at, of);
+            free(work);
+        }
+}
+
 Test(importance, lmg_sampled)
 {
     enum { P = 18 };

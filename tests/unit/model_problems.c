@@ -340,6 +340,8 @@ Test(model_problems, plan)
         {"[\"clarity\", \"keeps_word\"]", "[]", "$.driver_models[0].drivers", "at least one", ""},
         {"[\"clarity\", \"keeps_word\"]", "[\"clarity\", \"wait_s\"]",
          "$.driver_models[0].drivers[1]", "unknown item", "is a measure"},
+        {"\"join_window_hours\": 72", "\"join_window_hours\": 72, \"panel\": 1",
+         "$.driver_models[1].panel", "true or false", ""},
         {"\"join_window_hours\": 72", "\"join_window_hours\": 0",
          "$.driver_models[1].join_window_hours", "outside", ""},
         {"\"window_days\": 90", "\"join_window_hours\": 72", "$.driver_models[0].join_window_hours",

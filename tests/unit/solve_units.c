@@ -129,6 +129,99 @@ Test(solve_units, better_than_separate_and_covered)
     }
 }
 
+/* Errors by size of unit, against the published simulation: 20 … 49, … 99, … 199, … 400 rows. Its
+ * figures have three decimals and ours a standard error of 1.5 … 2 %, so 1.03 becomes 1.08. */
+Test(solve_units, errors_by_size_as_published)
+{
+    const double sds[] = {.05, .1};
+    const double published[][4] = {{.050, .048, .045, .039}, {.088, .077, .065, .051}};
+    for (int k = 0; k < 2; k++) {
+        double sum[4] = {0}, count[4] = {0}, covered = 0;
+        for (uint64_t seed = 0; seed < 25; seed++) {
+            struct world w;
+            static struct cx_units all;
+            static struct cx_unit unit[UNITS];
+            make(&w, sds[k], 5000 + seed);
+            cr_assert_eq(shrink(&w, UNITS, &all, unit), CX_UNITS_OK);
+            for (int u = 0; u < UNITS; u++)
+                for (int j = 0; j < P; j++) {
+                    int band = (w.n[u] >= 50) + (w.n[u] >= 100) + (w.n[u] >= 200);
+                    const struct cx_interval *i = &unit[u].coef[j];
+                    sum[band] += pow(i->value - w.truth[u][j], 2);
+                    covered += i->low <= w.truth[u][j] && w.truth[u][j] <= i->high;
+                    count[band]++;
+                }
+            drop(&w);
+        }
+        for (int band = 0; band < 4; band++) {
+            double error = sqrt(sum[band] / count[band]);
+            cr_assert_leq(error, 1.08 * published[k][band], "sd %g band %d: %g", sds[k], band,
+                          error);
+        }
+        covered /= count[0] + count[1] + count[2] + count[3];
+        cr_assert(covered > .92 && covered < .995, "sd %g: %g", sds[k], covered);
+    }
+}
+
+/* Shares are over the pooled correlations of the drivers within units, not the unit's own: one unit
+ * whose drivers are unrelated among units where they are related by .6. */
+Test(solve_units, shares_over_pooled_correlations)
+{
+    enum { N = 2000 };
+    struct world w;
+    static struct cx_units all;
+    static struct cx_unit unit[UNITS];
+    static struct cx_cross cross;
+    struct cx_random random = cx_random_seed(8, 8);
+    double pooled[P + 1][P + 1] = {{0}}, r[49], theta[P], own[P], work[200];
+    for (int u = 0; u < 10; u++) {
+        w.cell[u] = new_block(P + 1);
+        for (int row = 0; row < N; row++) {
+            double common = cx_random_normal(&random), y = cx_random_normal(&random);
+            int64_t z[P + 1];
+            for (int j = 0; j < P; j++) {
+                double x = cx_random_normal(&random);
+                x = u == 0 ? x : sqrt(.6) * common + sqrt(.4) * x;
+                y += typical[j] * x;
+                z[j] = llround(x * SCALE);
+            }
+            z[P] = llround(y * SCALE);
+            cr_assert(cx_moments_add(w.cell[u], P + 1, z, 1, 1));
+        }
+        cx_cross_from_moments(&cross, w.cell[u], P + 1, decimals, true);
+        for (int i = 0; i < P; i++)
+            for (int m = 0; m < P; m++)
+                pooled[i][m] += CX_CROSS(&cross, i, m).hi *
+                                sqrt(cross.variance[i].hi * cross.variance[m].hi) / 10;
+    }
+    cr_assert_eq(shrink(&w, 10, &all, unit), CX_UNITS_OK);
+    for (int alone = 0; alone < 2; alone++) {
+        double explained = 0;
+        for (int i = 0; i < P; i++) {
+            r[i * 7 + 6] = 0;
+            for (int m = 0; m < P; m++) {
+                double size = sqrt(pooled[i][i] * pooled[m][m]);
+                r[i * 7 + m] = i == m ? 1 : alone ? 0 : pooled[i][m] / size;
+                r[i * 7 + 6] += r[i * 7 + m] * unit[0].coef[m].value * sqrt(pooled[m][m]);
+            }
+            explained += unit[0].coef[i].value * sqrt(pooled[i][i]) * r[i * 7 + 6];
+        }
+        for (int i = 0; i < P; i++)
+            r[42 + i] = r[i * 7 + 6] /= sqrt(explained + all.s2);
+        r[48] = 1;
+        cr_assert(cx_johnson(P, r, alone ? own : theta, work));
+    }
+    double apart = 0;
+    for (int j = 0; j < 3; j++) {
+        double got = sqrt(unit[0].weight[j].value);
+        cr_assert_float_eq(got, sqrt(theta[j]), .01, "%d: %g %g", j, got, sqrt(theta[j]));
+        apart += fabs(got - sqrt(own[j]));
+    }
+    cr_assert_gt(apart, .06, "%g", apart);
+    for (int u = 0; u < 10; u++)
+        free(w.cell[u]);
+}
+
 Test(solve_units, tells_how_units_differ)
 {
     struct world alike, apart;

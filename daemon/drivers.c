@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* One pass: absorb every driver model's log, then solve tasks until none is due, then wait a
+ * moment. Adding up is cheap and bounded, solving may be not: each model's log is absorbed at most
+ * as often as keeps it to a tenth of a core, and tasks say themselves when they are due again.
+ * Errors of PostgreSQL are waited out; the log keeps what is not absorbed. */
+#include "daemon/drivers.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/absorb.h"
+#include "daemon/clock.h"
+#include "daemon/fault.h"
+#include "daemon/log.h"
+#include "daemon/refresh.h"
+
+#define CONNECT_MS 5000
+#define TICK_MS 200
+#define BACKOFF_MS 2000
+#define ABSORB_BYTES ((size_t)4 << 20)
+#define TAKE_UP_ROWS 2000
+#define TIDY_MS 3600000
+#define SCORING_LOOK_MS 5000
+#define SCORING_MS 5000
+#define LOOK_AGAIN_MS 60000 /* stored responses, once more after a model came: laggards */
+#define STOP_MS 5000
+#define MEMORY_MAX ((size_t)64 << 20)
+
+struct turn { /* of one driver model */
+    int64_t absorb_after_ms, take_up_after_ms;
+};
+
+struct fp_drivers {
+    const struct fp_options *options;
+    struct fp_health *health;
+    struct fp_pg *pg;
+    struct fp_refresh_scratch *scratch;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct fp_binding *binding, *next;
+    struct fp_scoring *scoring; /* newest that was seen; under the lock */
+    struct turn *turns;
+    int64_t tidy_after_ms, scoring_after_ms;
+    uint64_t idle_passes; /* passes that found nothing to do, since a drain began */
+    bool draining, stop;
+};
+
+static bool told_to_stop(struct fp_drivers *d)
+{
+    pthread_mutex_lock(&d->lock);
+    bool stop = d->stop;
+    pthread_mutex_unlock(&d->lock);
+    return stop;
+}
+
+/* Takes over a model that was bound meanwhile. Returns whether this is a drain. */
+static bool take_turn(struct fp_drivers *d)
+{
+    pthread_mutex_lock(&d->lock);
+    if (d->next) {
+        fp_binding_release(d->binding);
+        d->binding = d->next;
+        d->next = NULL;
+        free(d->turns);
+        d->turns = calloc((size_t)d->binding->model->driver_model_count + 1, sizeof *d->turns);
+        if (d->turns == NULL)
+            abort();
+    }
+    bool draining = d->draining;
+    pthread_mutex_unlock(&d->lock);
+    return draining;
+}
+
+static enum fp_status connect(struct fp_drivers *d, struct fp_error *err)
+{
+    if (fp_pg_alive(d->pg))
+        return FP_OK;
+    fp_pg_close(d->pg);
+    d->pg = NULL;
+    return fp_pg_open(d->options->postgres, d->options->postgres_password, "flightpath/drivers",
+                      CONNECT_MS, &d->pg, err);
+}
+
+static enum fp_status absorb_one(struct fp_drivers *d, int model, bool draining, bool *busy,
+                                 struct fp_error *err)
+{
+    struct turn *turn = &d->turns[model];
+    struct fp_absorbed done = {0};
+    int64_t now = fp_now_ms();
+    enum fp_status status = FP_OK;
+    if (draining || now >= turn->absorb_after_ms) {
+        status = fp_absorb(d->pg, d->binding, model, ABSORB_BYTES, &done, err);
+        turn->absorb_after_ms = fp_now_ms() + (done.more ? 0 : (int64_t)(9 * done.cost_ms));
+        *busy |= done.rows > 0 || done.more || done.locked;
+        fp_health_count(&d->health->driver_rows, done.rows);
+    }
+    if (status == FP_OK && now >= turn->take_up_after_ms) {
+        done = (struct fp_absorbed){0};
+        status = fp_absorb_stored(d->pg, d->binding, model, TAKE_UP_ROWS, &done, err);
+        if (done.rows == 0 && !done.more)
+            turn->take_up_after_ms =
+                turn->take_up_after_ms ? INT64_MAX : fp_now_ms() + LOOK_AGAIN_MS;
+        *busy |= done.rows > 0 || done.more;
+    }
+    return status;
+}
+
+/* For the ingest loop, which must not wait for PostgreSQL. */
+static enum fp_status look_for_scoring(struct fp_drivers *d, struct fp_error *err)
+{
+    struct fp_scoring *seen = NULL;
+    if (fp_now_ms() < d->scoring_after_ms)
+        return FP_OK;
+    enum fp_status status = fp_scoring_load(d->pg, d->binding, SCORING_MS, &seen, err);
+    if (status != FP_OK)
+        return status;
+    d->scoring_after_ms = fp_now_ms() + SCORING_LOOK_MS;
+    pthread_mutex_lock(&d->lock);
+    struct fp_scoring *before = d->scoring;
+    d->scoring = seen;
+    pthread_mutex_unlock(&d->lock);
+    fp_scoring_release(before);
+    return FP_OK;
+}
+
+static enum fp_status solve_due(struct fp_drivers *d, bool draining, bool *busy,
+                                struct fp_error *err)
+{
+    const struct fp_refresh_config config = {.refresh_ms = d->options->drivers_refresh_ms,
+                                             .scoring_ms = d->options->scoring_ms,
+                                             .memory_max = MEMORY_MAX};
+    enum fp_status status = FP_OK;
+    struct fp_refreshed done = {.found = true};
+    while (status == FP_OK && done.found && !told_to_stop(d)) {
+        status = fp_refresh(d->pg, d->binding, &config, draining, d->scratch, &done, err);
+        if (status == FP_OK && done.found) {
+            *busy = true;
+            fp_health_count(&d->health->driver_refreshes, 1);
+            fp_log(FP_LOG_DEBUG, "drivers_solved", "%s in %.1f ms", done.what, done.cost_ms);
+        }
+        if (status == FP_OK)
+            status = look_for_scoring(d, err);
+    }
+    return status;
+}
+
+/* Counts passes of a drain that found nothing to do. */
+static void note_pass(struct fp_drivers *d, bool idle)
+{
+    pthread_mutex_lock(&d->lock);
+    d->idle_passes = d->draining && idle && d->next == NULL ? d->idle_passes + 1 : 0;
+    pthread_cond_broadcast(&d->changed);
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* False: PostgreSQL is to be left alone for a while. */
+static bool pass(struct fp_drivers *d)
+{
+    struct fp_error err = {"", "", ""};
+    bool draining = take_turn(d), busy = false;
+    if (d->binding == NULL || d->binding->model->driver_model_count == 0) {
+        note_pass(d, true);
+        return true;
+    }
+    enum fp_status status = connect(d, &err);
+    if (status == FP_OK)
+        status = look_for_scoring(d, &err);
+    for (int i = 0; status == FP_OK && i < d->binding->model->driver_model_count; i++)
+        status = absorb_one(d, i, draining, &busy, &err);
+    FP_POINT("between_absorb_and_solve");
+    if (status == FP_OK)
+        status = solve_due(d, draining, &busy, &err);
+    if (status == FP_OK && fp_now_ms() >= d->tidy_after_ms) {
+        status = fp_absorb_tidy(d->pg, &err);
+        d->tidy_after_ms = fp_now_ms() + TIDY_MS;
+    }
+    if (status != FP_OK)
+        fp_log(FP_LOG_WARN, "drivers_waiting", "%s: %s (%s)", err.code, err.what, err.where);
+    note_pass(d, draining && status == FP_OK && !busy);
+    return status == FP_OK;
+}
+
+static void wait_ms(struct fp_drivers *d, int64_t ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_cond_timedwait(&d->changed, &d->lock, &until);
+}
+
+static void *drivers_main(void *context)
+{
+    struct fp_drivers *d = context;
+    while (!told_to_stop(d)) {
+        bool fine = pass(d);
+        pthread_mutex_lock(&d->lock);
+        if (!d->stop && (!d->draining || !fine || d->idle_passes))
+            wait_ms(d, fine ? TICK_MS : BACKOFF_MS);
+        pthread_mutex_unlock(&d->lock);
+    }
+    return NULL;
+}
+
+enum fp_status fp_drivers_start(const struct fp_options *options, struct fp_health *health,
+                                struct fp_drivers **drivers, struct fp_error *err)
+{
+    struct fp_drivers *d = calloc(1, sizeof *d);
+    struct fp_refresh_scratch *scratch = fp_refresh_scratch_new();
+    if (d == NULL || scratch == NULL) {
+        free(d);
+        fp_refresh_scratch_free(scratch);
+        return fp_fail(err, FP_FATAL, "no_memory", "drivers", "out of memory");
+    }
+    d->options = options;
+    d->health = health;
+    d->scratch = scratch;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&d->changed, &attr);
+    pthread_mutex_init(&d->lock, NULL);
+    if (pthread_create(&d->thread, NULL, drivers_main, d) != 0) {
+        fp_refresh_scratch_free(scratch);
+        free(d);
+        return fp_fail(err, FP_FATAL, "no_thread", "drivers", "cannot start a thread");
+    }
+    *drivers = d;
+    return FP_OK;
+}
+
+void fp_drivers_bind(struct fp_drivers *drivers, struct fp_binding *binding)
+{
+    if (drivers == NULL)
+        return;
+    pthread_mutex_lock(&drivers->lock);
+    fp_binding_release(drivers->next);
+    drivers->next = fp_binding_retain(binding);
+    pthread_cond_broadcast(&drivers->changed);
+    pthread_mutex_unlock(&drivers->lock);
+}
+
+struct fp_scoring *fp_drivers_scoring(struct fp_drivers *drivers, const struct fp_scoring *current)
+{
+    struct fp_scoring *newer = NULL;
+    if (drivers == NULL)
+        return NULL;
+    pthread_mutex_lock(&drivers->lock);
+    if (drivers->scoring && fp_scoring_newer(drivers->scoring, current))
+        newer = fp_scoring_retain(drivers->scoring);
+    pthread_mutex_unlock(&drivers->lock);
+    return newer;
+}
+
+bool fp_drivers_drain(struct fp_drivers *drivers, int timeout_ms)
+{
+    int64_t until = fp_now_ms() + timeout_ms, left;
+    if (drivers == NULL)
+        return true;
+    pthread_mutex_lock(&drivers->lock);
+    if (!drivers->draining)
+        drivers->idle_passes = 0;
+    drivers->draining = true;
+    pthread_cond_broadcast(&drivers->changed);
+    while (drivers->idle_passes < 2 && !drivers->stop && (left = until - fp_now_ms()) > 0)
+        wait_ms(drivers, left);
+    bool drained = drivers->idle_passes >= 2;
+    pthread_mutex_unlock(&drivers->lock);
+    return drained;
+}
+
+void fp_drivers_finish(struct fp_drivers *drivers, const atomic_bool *stop)
+{
+    while (!*stop && !fp_drivers_drain(drivers, 1000))
+        ;
+}
+
+void fp_drivers_stop(struct fp_drivers *drivers)
+{
+    if (drivers == NULL)
+        return;
+    pthread_mutex_lock(&drivers->lock);
+    drivers->stop = true;
+    pthread_cond_broadcast(&drivers->changed);
+    pthread_mutex_unlock(&drivers->lock);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += STOP_MS / 1000;
+    if (pthread_timedjoin_np(drivers->thread, NULL, &until) != 0) {
+        pthread_detach(drivers->thread);
+        fp_log(FP_LOG_INFO, "drivers_abandoned", "a refresh is still under way; it is done again");
+        return; /* its memory is the thread's; the process is about to end */
+    }
+    fp_pg_close(drivers->pg);
+    fp_binding_release(drivers->binding);
+    fp_binding_release(drivers->next);
+    fp_scoring_release(drivers->scoring);
+    fp_refresh_scratch_free(drivers->scratch);
+    free(drivers->turns);
+    pthread_mutex_destroy(&drivers->lock);
+    pthread_cond_destroy(&drivers->changed);
+    free(drivers);
+}
