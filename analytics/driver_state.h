@@ -96,6 +96,12 @@ size_t cx_collect_cells(const struct cx_collect *collect);
 enum cx_state_status cx_collect_add(const struct cx_collect *collect, struct cx_set *set,
                                     const uint8_t *state, size_t len, void *work);
 size_t cx_collect_work(int columns);
+/* Of a state the rows in which each of `columns` was answered or does not apply, by both (what
+ * cx_applicable needs): adds them to a set; other rows, and what they know beside, are left out.
+ * *full: it has no room for a pattern more, and is of no use. No plan is needed. work: as above. */
+enum cx_state_status cx_collect_applicable(struct cx_set *set, uint64_t columns,
+                                           const uint8_t *state, size_t len, void *work,
+                                           bool *full);
 /* After cx_drivers on the sets: writes into the result what they cannot know, the counts of all
  * rows, skipped and "does not apply" apart, and what the cap cost. */
 void cx_collect_report(const struct cx_collect *collect, struct cx_drivers *result);

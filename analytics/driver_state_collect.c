@@ -218,6 +218,42 @@ enum cx_state_status cx_collect_add(const struct cx_collect *collect, struct cx_
     return step == CX_STATE_STEP_END ? CX_STATE_OK : CX_STATE_CORRUPT;
 }
 
+/* ---- who it applies to ----------------------------------------------------------------------- */
+
+enum cx_state_status cx_collect_applicable(struct cx_set *set, uint64_t columns,
+                                           const uint8_t *state, size_t len, void *work, bool *full)
+{
+    struct cx_state_reader reader;
+    struct adder adder = {.cell = work};
+    enum cx_state_step step;
+    size_t cells = cx_moments_cells(set->columns);
+    adder.part = adder.cell + cells;
+    cx_sum_init(&adder.sum, set->columns, adder.part + cells);
+    *full = false;
+    if (!cx_state_open(&reader, state, len, set->columns))
+        return CX_STATE_CORRUPT;
+    while ((step = cx_state_next(&reader)) == CX_STATE_STEP_PART) {
+        uint64_t known = reader.key.observed | reader.key.does_not_apply;
+        int64_t rows;
+        if ((known & columns) != columns) {
+            if (!cx_state_skip(&reader, &rows))
+                return CX_STATE_CORRUPT;
+            continue;
+        }
+        enum cx_state_status status = read_part(&adder, &reader);
+        if (status != CX_STATE_OK)
+            return status;
+        struct cx_pattern block = {.observed = reader.key.observed & columns,
+                                   .does_not_apply = reader.key.does_not_apply & columns};
+        block.cell = lose_answers(&adder, reader.key.observed, block.observed);
+        enum cx_set_result added = cx_set_add_block(set, &block, 1);
+        *full = added == CX_SET_FULL;
+        if (added != CX_SET_OK)
+            return *full ? CX_STATE_OK : CX_STATE_OVERFLOW;
+    }
+    return step == CX_STATE_STEP_END ? CX_STATE_OK : CX_STATE_CORRUPT;
+}
+
 /* ---- reporting ------------------------------------------------------------------------------- */
 
 void cx_collect_report(const struct cx_collect *collect, struct cx_drivers *result)

@@ -73,7 +73,8 @@ static int finish(struct cx_em_step *s, struct cx_em *em, const int *decimals)
     return dependent;
 }
 
-static enum cx_em_status run(struct cx_em *em, struct cx_em_step *s, const struct cx_em_options *options)
+static enum cx_em_status run(struct cx_em *em, struct cx_em_step *s,
+                             const struct cx_em_options *options)
 {
     double tolerance = options->tolerance > 0 ? options->tolerance : 1e-11, change;
     int most = options->iterations_max > 0 ? options->iterations_max : 2000;

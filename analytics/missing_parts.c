@@ -187,13 +187,27 @@ void cx_em_substitute(int n, const double *l, double *x)
     }
 }
 
-void cx_em_invert(int n, const double *l, double *inverse, double *column)
+/* L⁻¹ below the diagonal, then L⁻ᵀL⁻¹ in its place, row by row: row i needs only rows from i on. */
+void cx_em_invert(int n, const double *l, double *inverse)
 {
     for (int i = 0; i < n; i++) {
-        for (int j = 0; j < n; j++)
-            column[j] = i == j;
-        cx_em_substitute(n, l, column);
-        for (int j = 0; j < n; j++)
-            inverse[j * n + i] = column[j];
+        double over = 1 / l[i * n + i];
+        for (int j = 0; j < i; j++) {
+            double sum = 0;
+            for (int k = j; k < i; k++)
+                sum -= l[i * n + k] * inverse[k * n + j];
+            inverse[i * n + j] = sum * over;
+        }
+        inverse[i * n + i] = over;
     }
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j <= i; j++) {
+            double sum = 0;
+            for (int k = i; k < n; k++)
+                sum += inverse[k * n + i] * inverse[k * n + j];
+            inverse[i * n + j] = sum;
+        }
+    for (int i = 0; i < n; i++)
+        for (int j = i + 1; j < n; j++)
+            inverse[i * n + j] = inverse[j * n + i];
 }

@@ -29,9 +29,8 @@ bool cx_em_load(struct cx_em_data *data, struct cx_em *em, const struct cx_set *
 size_t cx_em_pattern(const struct cx_em_data *data, size_t at, struct cx_em_pattern *pattern);
 /* a (n × n, by rows) = LL' in place, pivots below `floor` are replaced; returns how many were. */
 int cx_em_cholesky(int n, double *a, double floor);
-void cx_em_substitute(int n, const double *l, double *x); /* x = (LL')⁻¹x */
-/* inverse (n × n) of LL'; column: room for n. */
-void cx_em_invert(int n, const double *l, double *inverse, double *column);
+void cx_em_substitute(int n, const double *l, double *x);   /* x = (LL')⁻¹x */
+void cx_em_invert(int n, const double *l, double *inverse); /* (LL')⁻¹; not in place */
 
 /* ---- missing_step.c -------------------------------------------------------------------------- */
 
@@ -39,14 +38,14 @@ void cx_em_invert(int n, const double *l, double *inverse, double *column);
 
 struct cx_em_step {
     const struct cx_em_data *data;
-    double *mu, *sigma;       /* standardised, next to each other: q, q² */
-    double *start, *first;    /* estimates before, q + q² each */
-    double *known, *t;        /* (q + 1)²: sums of what was observed; of what was expected */
+    double *mu, *sigma;        /* standardised, next to each other: q, q² */
+    double *start, *first;     /* estimates before, q + q² each */
+    double *known, *t;         /* (q + 1)²: sums of what was observed; of what was expected */
     double *k, *l, *b, *e, *c; /* scratch, (q + 1)² each */
-    bool direct;              /* Σ is too close to singular to be inverted as a whole */
-    double log_det;           /* ln|Σ| */
-    double fit;               /* Σ n ln|Σ_OO| + tr(Σ_OO⁻¹D) of the estimates before the last
-                                 iteration; NAN when direct */
+    bool direct;               /* Σ is too close to singular to be inverted as a whole */
+    double log_det;            /* ln|Σ| */
+    double fit;                /* Σ n ln|Σ_OO| + tr(Σ_OO⁻¹D) of the estimates before the last
+                                  iteration; NAN when direct */
     int floored;
 };
 

@@ -50,7 +50,7 @@ static void lay_out(struct information *s, struct cx_em_data *data, int q, doubl
     s->mu = work;
     s->v = s->mu + q;
     s->beta = s->v + q;
-    s->sigma = s->beta + 2 * q; /* 2q: a spare column for the inverse */
+    s->sigma = s->beta + q;
     s->a = s->sigma + square;
     s->d = s->a + square;
     s->c = s->d + square;
@@ -100,7 +100,7 @@ static void derive(struct information *s, const struct cx_em_pattern *p)
         for (int j = 0; j < n; j++)
             s->c[i * n + j] = s->sigma[p->o[i] * q + p->o[j]];
     cx_em_cholesky(n, s->c, 1e-12);
-    cx_em_invert(n, s->c, s->a, s->v);
+    cx_em_invert(n, s->c, s->a);
     for (int i = 0; i < n; i++) {
         double x = s->mu[p->o[i]];
         const double *row = &p->cross[(i + 1) * wide];
@@ -209,7 +209,7 @@ static double regress(struct information *s)
         for (int j = 0; j < p; j++)
             s->a[i * p + j] = s->sigma[i * q + j];
     cx_em_cholesky(p, s->a, 1e-12);
-    cx_em_invert(p, s->a, s->inverse, s->beta + q);
+    cx_em_invert(p, s->a, s->inverse);
     double residual = s->sigma[p * q + p];
     for (int j = 0; j < p; j++) {
         s->beta[j] = 0;

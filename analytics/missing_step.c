@@ -10,8 +10,8 @@
  * Σ tr(Σ_OO⁻¹D) = tr(K·T2) − Σ n·|M|.
  * Two steps are extrapolated by SQUAREM (Varadhan & Roland 2008, scheme S3); an extrapolation
  * that is not positive definite or less likely than the step before is given up.
- * Hazard: Σ nearly singular (copies of a driver, a perfect fit): K would be noise. Then B comes from
- * a Cholesky factor of each Σ_OO with floored pivots, without extrapolation. */
+ * Hazard: Σ nearly singular (copies of a driver, a perfect fit): K would be noise. Then B comes
+ * from a Cholesky factor of each Σ_OO with floored pivots, without extrapolation. */
 #include <math.h>
 
 #include "analytics/missing_parts.h"
@@ -58,7 +58,7 @@ static void invert(struct cx_em_step *s)
     }
     s->direct |= least * least < PIVOT_INVERT;
     if (!s->direct)
-        cx_em_invert(q, s->l, s->k, s->e);
+        cx_em_invert(q, s->l, s->k);
 }
 
 /* From K; adds n·ln|Σ_OO| − n·|M| to the fit. */
@@ -75,7 +75,7 @@ static void regress_by_precision(struct cx_em_step *s, const struct cx_em_patter
         s->e[i * wide] = 0;
     }
     cx_em_cholesky(m, s->l, 1e-300);
-    cx_em_invert(m, s->l, s->c, s->b);
+    cx_em_invert(m, s->l, s->c);
     for (int i = 0; i < m; i++) {
         double *restrict b = &s->b[i * wide];
         log_det += 2 * log(s->l[i * m + i]);

@@ -13,6 +13,12 @@
 #define PATTERN_CAP 512
 #define AUTO_MISSING_MAX 0.02
 #define AUTO_COMPLETE_MIN 0.95
+#define GROUP_TOLERANCE 1e-6 /* of EM without a group */
+#define ITERATIONS_MAX 2000
+#define TOTAL_ITERATIONS 200 /* at least, however many patterns and columns there are */
+#define TOTAL_WORK 2e9
+#define GROUP_ITERATIONS 30
+#define GROUP_WORK 2e8
 
 static size_t largest(size_t a, size_t b)
 {
@@ -112,16 +118,66 @@ static const struct cx_set *without(struct cx_drivers_memory *m,
     return fine ? &m->rest : NULL;
 }
 
-/* The same, folded, in m->folded. */
-static bool gather(struct cx_drivers_memory *m, const struct cx_drivers_question *question, int g,
+/* The total, folded, in m->folded. */
+static bool gather(struct cx_drivers_memory *m, const struct cx_drivers_question *question,
                    struct cx_set_fold *fold)
 {
-    const struct cx_set *from = without(m, question, g);
     int cap = question->pattern_cap > 0 ? question->pattern_cap : PATTERN_CAP;
     size_t room = (size_t)m->capacity * cx_moments_cells(question->total->columns);
     cx_set_init(&m->folded, question->total->columns, m->patterns + m->capacity, m->capacity);
     cx_set_give_cells(&m->folded, m->cells + room, room);
-    return from && cx_set_fold(&m->folded, from, cap, fold) == CX_SET_OK;
+    return cx_set_fold(&m->folded, question->total, cap, fold) == CX_SET_OK;
+}
+
+/* Index of the folded pattern that rows of `observed` went to; −1: they were dropped. */
+static int folded_into(const struct cx_set *folded, uint64_t observed)
+{
+    int low = 0, high = folded->count, best = -1;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (folded->pattern[middle].observed < observed)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < folded->count && folded->pattern[low].observed == observed)
+        return low;
+    for (int i = 0; i < folded->count; i++)
+        if (cx_fold_prefers(observed, folded->pattern[i].observed,
+                            best < 0 ? NULL : &folded->pattern[best].observed))
+            best = i;
+    return best;
+}
+
+/* m->folded without group g, in m->rest: folded like the total, so no pattern is looked for twice.
+ */
+static bool folded_without(struct cx_drivers_memory *m, const struct cx_drivers_question *question,
+                           int g)
+{
+    const struct cx_set *group = question->group[g], *folded = &m->folded;
+    cx_set_init(&m->rest, folded->columns, m->patterns, m->capacity);
+    cx_set_give_cells(&m->rest, m->cells, folded->used);
+    m->rest.used = folded->used;
+    m->rest.count = folded->count;
+    for (size_t i = 0; i < folded->used; i++)
+        m->cells[i] = folded->cells[i];
+    for (int i = 0; i < folded->count; i++) {
+        m->patterns[i] = folded->pattern[i];
+        m->patterns[i].cell = m->cells + (folded->pattern[i].cell - folded->cells);
+    }
+    for (int i = 0; i < group->count; i++) {
+        const struct cx_pattern *part = &group->pattern[i];
+        int to = folded_into(folded, part->observed), keep[CX_COLUMNS_MAX], kept = 0, at = 0;
+        if (to < 0)
+            continue;
+        for (uint64_t rest = part->observed; rest; rest &= rest - 1, at++)
+            if (folded->pattern[to].observed & rest & -rest)
+                keep[kept++] = at;
+        cx_moments_select(m->block, part->cell, at, keep, kept);
+        if (!cx_moments_merge(m->patterns[to].cell, m->block, kept, -1))
+            return false;
+    }
+    return true;
 }
 
 static enum cx_fit_status pairwise(struct cx_drivers_memory *m,
@@ -143,25 +199,33 @@ static enum cx_fit_status pairwise(struct cx_drivers_memory *m,
     return solve(m, question->level);
 }
 
+/* Iterations that `work` multiplications of the E step allow: patterns × q³/5 each. */
+static int iterations_max(const struct cx_drivers_memory *m, uint64_t columns, double work,
+                          int least)
+{
+    double q = cx_mask_count(columns), each = m->folded.count * q * q * q / 5;
+    return (int)fmin(fmax(work / each, least), ITERATIONS_MAX);
+}
+
+/* Of all, the estimate that fit_all left in m->warm; without a group, on from there: near it, and
+ * an interval forgives what the published estimate must not. */
 static enum cx_fit_status by_em(struct cx_drivers_memory *m,
                                 const struct cx_drivers_question *question, uint64_t columns, int g)
 {
-    struct cx_set_fold fold;
-    struct cx_em_options options = {.decimals = question->decimals};
-    if (g >= 0) { /* near the estimate of all, and its interval forgives 1e-8 */
-        options.warm = &m->warm;
-        options.tolerance = 1e-8;
-    }
-    if (!gather(m, question, g, &fold))
+    const struct cx_em_options options = {
+        .decimals = question->decimals,
+        .warm = &m->warm,
+        .tolerance = GROUP_TOLERANCE,
+        .iterations_max = iterations_max(m, columns, GROUP_WORK, GROUP_ITERATIONS)};
+    if (g >= 0 && !folded_without(m, question, g))
         return CX_FIT_INSUFFICIENT;
-    enum cx_em_status status = cx_em(&m->em, &m->folded, columns, &options, m->numbers);
+    enum cx_em_status status =
+        g < 0 ? CX_EM_OK : cx_em(&m->em, &m->rest, columns, &options, m->numbers);
     if (status == CX_EM_NO_ROWS)
         return CX_FIT_NO_ROWS;
-    if (status != CX_EM_OK && status != CX_EM_NOT_CONVERGED)
+    if (status != CX_EM_OK) /* short of its end it has not moved as far as the group would */
         return CX_FIT_INSUFFICIENT;
-    if (g < 0)
-        m->warm = m->em;
-    cx_em_cross(&m->em, &m->cross);
+    cx_em_cross(g < 0 ? &m->warm : &m->em, &m->cross);
     return solve(m, question->level);
 }
 
@@ -231,10 +295,12 @@ static enum cx_fit_status em_without_obstacles(struct cx_drivers *result,
                                                struct cx_drivers_memory *m, uint64_t *columns)
 {
     int outcome = question->total->columns - 1;
-    if (!gather(m, question, -1, &result->fold))
+    if (!gather(m, question, &result->fold))
         return CX_FIT_INSUFFICIENT;
     while (*columns & (*columns - 1)) {
-        const struct cx_em_options options = {.decimals = question->decimals};
+        const struct cx_em_options options = {
+            .decimals = question->decimals,
+            .iterations_max = iterations_max(m, *columns, TOTAL_WORK, TOTAL_ITERATIONS)};
         enum cx_em_status status = cx_em(&m->em, &m->folded, *columns, &options, m->numbers);
         if (status == CX_EM_NO_ROWS)
             return CX_FIT_NO_ROWS;

@@ -12,6 +12,10 @@
  * on) by √deff, deff = 1 + (repeats − 1)·icc², and flag them CX_FLAG_CLUSTERED; `fit` stays the
  * model's. In simulations of 90 days with 2 … 10 answers a person and icc ¼ or ½, the coefficients'
  * 95 % intervals then cover .94 … .96, without it .75 … .92.
+ * Cost with missing answers: a dozen drivers in 500 patterns take 40 ms, forty in 512 patterns 1.5
+ * s. Iterations are bounded by their work (patterns × drivers³), so that the slowest of forty
+ * drivers, most answers missing, end within 5 s: an estimate cut short has converged = false, and
+ * when leaving a group out is cut short, intervals are model_based.
  * Memory: one block of cx_drivers_memory bytes, 16-byte aligned. Threads: pure. */
 #ifndef CX_SOLVE_DRIVERS_H
 #define CX_SOLVE_DRIVERS_H

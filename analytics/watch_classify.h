@@ -7,12 +7,16 @@
  *   dip    s … s+q−1, q = 1, 2, 3, 5, and buckets with answers after it
  *   shift  s and everything after it
  *   trend  a ramp from s, of at least 5 buckets; one that flattens after 14, 28 or 42, of 7
- * gain = (Σ w x̃ r̃)²/Σ w x̃² (x̃, r̃ about their weighted means), score = gain − 2 ln 2 for dip and
- * ramp, which have more templates than shift, − 1 more for those that flatten. A class scores as
- * its best template does and has the posterior exp(score/2) over the sum of the three. A dip and a
- * change that stays are told apart within days, shift and trend only within weeks: until one of the
- * two has .8 they are `persistent`. Size ± 1.96 se holds for the template chosen; that it was
- * chosen for being large is not allowed for. Threads: pure. */
+ *
+ * gain = (Σ w x̃ r̃)²/Σ w x̃² (x̃, r̃ about their weighted means), score = gain − 2 ln 2 for dip
+ * and ramp, which have more templates than shift, − 1 more for those that flatten. A class scores
+ * as its best template does and has the posterior exp(score/2) over the sum of the three.
+ *
+ * A dip and a change that stays are told apart within days, shift and trend only within weeks:
+ * until one of the two has .8 they are `persistent`. In simulations verdicts that sure were right
+ * in .81 of .5 SD events a week after the alarm, in .94 after four, of 1 SD events in .92 and 1.
+ * Size ± 1.96 se holds for the template chosen; that it was chosen for being large is not allowed
+ * for (the interval then covers in .89 … .95). Threads: pure. */
 #ifndef CX_WATCH_CLASSIFY_H
 #define CX_WATCH_CLASSIFY_H
 

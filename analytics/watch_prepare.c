@@ -174,8 +174,6 @@ int cx_watch_prepare(struct cx_watch_profile *profile, struct cx_watch_point *po
         if (t >= baseline)
             add_pair(&days, bucket, t, season, profile->s2);
         double tau2 = variance_of_days(&days);
-        if (profile->s2 <= 0) /* else a weight could be without bound */
-            tau2 = fmax(tau2, profile->tau2 / 4);
         int phase = cx_watch_phase(first + t, season);
         point[t] = point_of(&bucket[t], profile, phase, tau2);
     }

@@ -38,15 +38,24 @@ enum fp_status fp_absorb(struct fp_pg *pg, const struct fp_binding *binding, int
 /* A series that began after responses were stored takes up those of its window, which ends here at
  * the newest day with responses of its audience: some in each call (at most rows_max), marking each
  * as fitted under its row lock, until none is left (no rows and not `more`); then
- * driver_series.taken_up is set. Later calls look for what a replica with an older model has stored
- * since. Measures of events that came before are not known any more. */
+ * driver_series.taken_up is set. From then on a call does nothing, unless told to look `again` for
+ * what a replica with an older model has stored since. Measures of events that came before are not
+ * known any more. */
+struct fp_take_up {
+    int rows_max;
+    bool again;
+};
 enum fp_status fp_absorb_stored(struct fp_pg *pg, const struct fp_binding *binding,
-                                int driver_model, int rows_max, struct fp_absorbed *done,
-                                struct fp_error *err) FP_MUST_CHECK;
+                                int driver_model, const struct fp_take_up *how,
+                                struct fp_absorbed *done, struct fp_error *err) FP_MUST_CHECK;
 
-/* Drops what can no longer be used: sides of joins (see above), the log of series that are not
- * current, results and days of state beyond the programme's retention (of state also only before
- * the window; the newest result stays). Bounded work; hourly. */
+/* Rows that a replica with an older model added to a definition that is current no more: they are
+ * dropped, and the current one begins to look at stored responses again. Cheap; every minute. */
+enum fp_status fp_absorb_stragglers(struct fp_pg *pg, struct fp_error *err) FP_MUST_CHECK;
+
+/* Drops what can no longer be used: sides of joins (see above), results and days of state beyond
+ * the programme's retention (of state also only before the window; the newest result stays).
+ * Bounded work; hourly. */
 enum fp_status fp_absorb_tidy(struct fp_pg *pg, struct fp_error *err) FP_MUST_CHECK;
 
 #endif

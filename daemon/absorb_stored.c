@@ -25,6 +25,7 @@ struct taking {
     const struct fp_fitting *fitting;
     struct fp_error *err;
     int rows_max, first_day;
+    bool again;
     struct fp_pg_result *page; /* candidates, in order */
     struct fp_pg_result *locked;
     struct fp_driver_log log;
@@ -293,6 +294,9 @@ static enum fp_status take_page(struct taking *t, const struct fp_pg_result *ser
     t->id = fp_pg_text(series, 0, 1);
     t->first_day = (int)fp_pg_int(series, 0, 3);
     from_start = t->source < 0;
+    t->ended = taken_up && from_start && !t->again;
+    if (t->ended)
+        return FP_OK;
     enum fp_status status = read_page(t);
     if (status == FP_OK && has_candidates(t))
         status = lock_page(t);
@@ -318,15 +322,16 @@ static void free_taking(struct taking *t)
 }
 
 enum fp_status fp_absorb_stored(struct fp_pg *pg, const struct fp_binding *binding,
-                                int driver_model, int rows_max, struct fp_absorbed *done,
-                                struct fp_error *err)
+                                int driver_model, const struct fp_take_up *how,
+                                struct fp_absorbed *done, struct fp_error *err)
 {
     static const char *const audiences[] = {"customer", "employee", "internal"};
     struct taking t = {.pg = pg,
                        .binding = binding,
                        .fitting = &binding->fittings[driver_model],
                        .err = err,
-                       .rows_max = rows_max};
+                       .rows_max = how->rows_max,
+                       .again = how->again};
     struct fp_series_hold hold;
     char columns[256];
     *done = (struct fp_absorbed){0};

@@ -7,7 +7,7 @@
 #define TODAY "(extract(epoch FROM clock_timestamp()) / 86400)::int"
 #define SLACK_DAYS "40" /* responses go by whole months, and arrive a little before their time */
 
-/* Of a join, days of results, days of state. */
+/* Of joins, days of results, days of state. */
 static const char *const statements[] = {
     "DELETE FROM flightpath.driver_waiting WHERE ctid = ANY (ARRAY("
     " SELECT w.ctid FROM flightpath.driver_series s JOIN flightpath.driver_waiting w"
@@ -24,9 +24,6 @@ static const char *const statements[] = {
     "  ON e.series = s.series"
     "  AND e.arrived < clock_timestamp() - make_interval(hours => s.join_hours, days => 7)"
     " LIMIT " ROWS_MAX " FOR UPDATE OF e SKIP LOCKED))",
-    "DELETE FROM flightpath.driver_log WHERE ctid = ANY (ARRAY("
-    " SELECT l.ctid FROM flightpath.driver_series s JOIN flightpath.driver_log l"
-    "  ON l.series = s.series WHERE NOT s.current LIMIT " ROWS_MAX " FOR UPDATE OF l SKIP LOCKED))",
     /* the newest result of a series stands, however old */
     "DELETE FROM flightpath.driver_result r USING flightpath.driver_series s, flightpath.programme"
     " p WHERE s.series = r.series AND r.day < " TODAY " - p.tallies_days"
@@ -39,6 +36,22 @@ static const char *const statements[] = {
     "DELETE FROM flightpath.driver_state t USING flightpath.driver_series s, flightpath.programme p"
     " WHERE s.series = t.series"
     "  AND t.day < least(" TODAY " - p.tallies_days, s.newest - s.window_days)"};
+
+/* A walk through what is stored starts again where the log of an earlier definition was. */
+static const char stragglers[] =
+    "WITH gone AS (DELETE FROM flightpath.driver_log WHERE ctid = ANY (ARRAY("
+    "  SELECT l.ctid FROM flightpath.driver_series s JOIN flightpath.driver_log l"
+    "   ON l.series = s.series WHERE NOT s.current LIMIT " ROWS_MAX
+    "   FOR UPDATE OF l SKIP LOCKED)) RETURNING series)"
+    " UPDATE flightpath.driver_series n SET taken_up = NULL, scan_source = -1, scan_id = ''"
+    " FROM flightpath.driver_series o WHERE o.series IN (SELECT series FROM gone)"
+    "  AND n.model = o.model AND n.current";
+
+enum fp_status fp_absorb_stragglers(struct fp_pg *pg, struct fp_error *err)
+{
+    enum fp_status status = fp_pg_exec(pg, stragglers, NULL, 0, FP_ABSORB_DEADLINE_MS, NULL, err);
+    return status == FP_POISON || status == FP_UNKNOWN || status == FP_FENCED ? FP_RETRY : status;
+}
 
 enum fp_status fp_absorb_tidy(struct fp_pg *pg, struct fp_error *err)
 {

@@ -22,14 +22,16 @@
 #define ABSORB_BYTES ((size_t)4 << 20)
 #define TAKE_UP_ROWS 2000
 #define TIDY_MS 3600000
+#define STRAGGLERS_MS 60000
 #define SCORING_LOOK_MS 5000
 #define SCORING_MS 5000
-#define LOOK_AGAIN_MS 60000 /* stored responses, once more after a model came: laggards */
+#define LOOK_AGAIN_MS 60000 /* after a model came, at what laggards stored meanwhile */
 #define STOP_MS 5000
 #define MEMORY_MAX ((size_t)64 << 20)
 
 struct turn { /* of one driver model */
     int64_t absorb_after_ms, take_up_after_ms;
+    bool looked_again;
 };
 
 struct fp_drivers {
@@ -43,7 +45,7 @@ struct fp_drivers {
     struct fp_binding *binding, *next;
     struct fp_scoring *scoring; /* newest that was seen; under the lock */
     struct turn *turns;
-    int64_t tidy_after_ms, scoring_after_ms;
+    int64_t tidy_after_ms, stragglers_after_ms, scoring_after_ms;
     uint64_t idle_passes; /* passes that found nothing to do, since a drain began */
     bool draining, stop;
 };
@@ -98,11 +100,14 @@ static enum fp_status absorb_one(struct fp_drivers *d, int model, bool draining,
         fp_health_count(&d->health->driver_rows, done.rows);
     }
     if (status == FP_OK && now >= turn->take_up_after_ms) {
+        const struct fp_take_up how = {TAKE_UP_ROWS,
+                                       turn->take_up_after_ms > 0 && !turn->looked_again};
         done = (struct fp_absorbed){0};
-        status = fp_absorb_stored(d->pg, d->binding, model, TAKE_UP_ROWS, &done, err);
-        if (done.rows == 0 && !done.more)
-            turn->take_up_after_ms =
-                turn->take_up_after_ms ? INT64_MAX : fp_now_ms() + LOOK_AGAIN_MS;
+        status = fp_absorb_stored(d->pg, d->binding, model, &how, &done, err);
+        if (done.rows == 0 && !done.more) {
+            turn->looked_again |= how.again;
+            turn->take_up_after_ms = fp_now_ms() + LOOK_AGAIN_MS;
+        }
         *busy |= done.rows > 0 || done.more;
     }
     return status;
@@ -132,10 +137,11 @@ static enum fp_status solve_due(struct fp_drivers *d, bool draining, bool *busy,
     const struct fp_refresh_config config = {.refresh_ms = d->options->drivers_refresh_ms,
                                              .scoring_ms = d->options->scoring_ms,
                                              .memory_max = MEMORY_MAX};
+    const struct fp_refresh_with with = {d->pg, d->binding, &config, d->scratch};
     enum fp_status status = FP_OK;
     struct fp_refreshed done = {.found = true};
     while (status == FP_OK && done.found && !told_to_stop(d)) {
-        status = fp_refresh(d->pg, d->binding, &config, draining, d->scratch, &done, err);
+        status = fp_refresh(&with, draining, &done, err);
         if (status == FP_OK && done.found) {
             *busy = true;
             fp_health_count(&d->health->driver_refreshes, 1);
@@ -173,6 +179,10 @@ static bool pass(struct fp_drivers *d)
     FP_POINT("between_absorb_and_solve");
     if (status == FP_OK)
         status = solve_due(d, draining, &busy, &err);
+    if (status == FP_OK && fp_now_ms() >= d->stragglers_after_ms) {
+        status = fp_absorb_stragglers(d->pg, &err);
+        d->stragglers_after_ms = fp_now_ms() + STRAGGLERS_MS;
+    }
     if (status == FP_OK && fp_now_ms() >= d->tidy_after_ms) {
         status = fp_absorb_tidy(d->pg, &err);
         d->tidy_after_ms = fp_now_ms() + TIDY_MS;

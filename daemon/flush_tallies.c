@@ -34,7 +34,8 @@ enum fp_status fp_queue_add(struct fp_queue *q, const char *sql, struct fp_param
 static const char plain_sql[] =
     "(" MOMENT_COLUMNS BIN_COLUMNS ")"
     " SELECT k.s, k.b, k.u, k.c, $1, k.n, k.w, k.w2, k.y, k.y2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0"
-    " FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10) AS k(s, b, u, c, n, w, w2, y, y2)" ADD_MOMENTS;
+    " FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10) AS k(s, b, u, c, n, w, w2, y, y2)"
+    ADD_MOMENTS;
 
 static const char binned_sql[] =
     "(" MOMENT_COLUMNS BIN_COLUMNS ")"

@@ -164,6 +164,8 @@ static enum fp_status solve_whole(struct fp_refresh_job *job, struct fp_error *e
     if (status == FP_OK)
         status = fp_fit_fitness(job, &s->fit, err);
     if (status == FP_OK)
+        status = fp_fit_applies(job, &s->fit, err);
+    if (status == FP_OK)
         status = fp_refresh_write(job, &s->fit, 1, err);
     if (status == FP_OK)
         status = fp_refresh_changes(job, &s->fit, err);
@@ -259,17 +261,17 @@ static enum fp_status put_aside(struct fp_refresh_job *job, struct fp_error *err
     return status;
 }
 
-enum fp_status fp_refresh(struct fp_pg *pg, const struct fp_binding *binding,
-                          const struct fp_refresh_config *config, bool any_time,
-                          struct fp_refresh_scratch *scratch, struct fp_refreshed *done,
-                          struct fp_error *err)
+enum fp_status fp_refresh(const struct fp_refresh_with *with, bool any_time,
+                          struct fp_refreshed *done, struct fp_error *err)
 {
     enum fp_status status = FP_OK;
     bool found = true;
     *done = (struct fp_refreshed){0};
     while (status == FP_OK && !done->found) {
-        struct fp_refresh_job job = {
-            .pg = pg, .binding = binding, .config = config, .scratch = scratch};
+        struct fp_refresh_job job = {.pg = with->pg,
+                                     .binding = with->binding,
+                                     .config = with->config,
+                                     .scratch = with->scratch};
         status = claim(&job, any_time, &found, err);
         if (status != FP_OK || !found)
             return status;

@@ -23,6 +23,13 @@ struct fp_refresh_config {
     size_t memory_max;  /* bytes for the sets of one analysis: bounds the pattern cap */
 };
 
+struct fp_refresh_with { /* what one thread solves with */
+    struct fp_pg *pg;
+    const struct fp_binding *binding;
+    const struct fp_refresh_config *config;
+    struct fp_refresh_scratch *scratch;
+};
+
 struct fp_refreshed {
     bool found;    /* a task was due and is done, or put aside with an error in the log */
     char what[96]; /* model and segment, for the log */
@@ -32,9 +39,7 @@ struct fp_refreshed {
 /* One task of the binding's series that is dirty and due; `any_time` ignores run_after (a last
  * refresh before the end). FP_RETRY: nothing was done, or it is not known; call again. An analysis
  * that cannot be done is a result with its status, not an error. */
-enum fp_status fp_refresh(struct fp_pg *pg, const struct fp_binding *binding,
-                          const struct fp_refresh_config *config, bool any_time,
-                          struct fp_refresh_scratch *scratch, struct fp_refreshed *done,
-                          struct fp_error *err) FP_MUST_CHECK;
+enum fp_status fp_refresh(const struct fp_refresh_with *with, bool any_time,
+                          struct fp_refreshed *done, struct fp_error *err) FP_MUST_CHECK;
 
 #endif

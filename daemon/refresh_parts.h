@@ -4,6 +4,7 @@
  *   refresh.c          claim, transaction, what happens to a task that fails
  *   refresh_read.c     series, states of the window, sets of patterns
  *   refresh_solve.c    sets → the library → struct fp_fit_row
+ *   refresh_applies.c  what it is worth that a driver applies at all
  *   refresh_units.c    the same for small units, which borrow from each other
  *   refresh_write.c    struct fp_fit_row → driver_fit, driver_result
  *   refresh_change.c   what changed: coefficients, the top driver, key drivers
@@ -179,6 +180,11 @@ enum fp_status fp_refresh_read_before(struct fp_refresh_job *job, struct fp_erro
  * into job->rows. */
 enum fp_status fp_refresh_read_states(struct fp_refresh_job *job, struct fp_error *err);
 
+/* The failure of a state that the library refused. */
+enum fp_status fp_refresh_bad_state(const struct fp_refresh_job *job,
+                                    const struct fp_refresh_state *state,
+                                    enum cx_state_status status, struct fp_error *err);
+
 enum fp_refresh_groups { FP_GROUPS_NONE, FP_GROUPS_DAYS, FP_GROUPS_PEOPLE };
 /* The states from … to−1 as sets in scratch->sets: a total, and its parts. FP_POISON: a state is
  * corrupt or beyond its range. */
@@ -207,6 +213,14 @@ const cx_wide **fp_refresh_blocks(struct fp_refresh_job *job, const struct fp_fi
 enum fp_status fp_fit_fitness(struct fp_refresh_job *job, struct fp_fit_row *fit,
                               struct fp_error *err);
 
+/* ---- refresh_applies.c ----------------------------------------------------------------------- */
+
+/* From the states of the job, after fp_refresh_sets of all: the level of each driver that does not
+ * apply to 5 … 95 % of those asked (solve_applicable.h), of rows in which every driver is answered
+ * or does not apply. Nothing when no driver is one, or answers come in too many patterns. */
+enum fp_status fp_fit_applies(struct fp_refresh_job *job, struct fp_fit_row *fit,
+                              struct fp_error *err);
+
 /* ---- the rest -------------------------------------------------------------------------------- */
 
 enum fp_status fp_refresh_units(struct fp_refresh_job *job, struct fp_error *err);
@@ -215,6 +229,9 @@ enum fp_status fp_refresh_write(struct fp_refresh_job *job, const struct fp_fit_
                                 int count, struct fp_error *err);
 enum fp_status fp_refresh_changes(struct fp_refresh_job *job, const struct fp_fit_row *fit,
                                   struct fp_error *err);
+/* A version of the scoring coefficients: none before n_eff ≥ max(100, 20 drivers); then one when
+ * there is none, when n has doubled since the newest, or when that is older than scoring_ms and
+ * something differs. */
 enum fp_status fp_refresh_scoring(struct fp_refresh_job *job, const struct fp_fit_row *fit,
                                   struct fp_error *err);
 

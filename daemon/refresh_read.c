@@ -143,9 +143,9 @@ enum fp_status fp_refresh_read_states(struct fp_refresh_job *job, struct fp_erro
     return FP_OK;
 }
 
-static enum fp_status bad_state(const struct fp_refresh_job *job,
-                                const struct fp_refresh_state *state, enum cx_state_status status,
-                                struct fp_error *err)
+enum fp_status fp_refresh_bad_state(const struct fp_refresh_job *job,
+                                    const struct fp_refresh_state *state,
+                                    enum cx_state_status status, struct fp_error *err)
 {
     return fp_fail(err, FP_POISON, status == CX_STATE_OVERFLOW ? "state_overflow" : "state_corrupt",
                    "flightpath.driver_state",
@@ -174,7 +174,7 @@ static enum fp_status count(struct fp_refresh_job *job, int from, int to, struct
             enum cx_state_status status =
                 cx_collect_count(collect, state->bytes, state->len, &full);
             if (status != CX_STATE_OK)
-                return bad_state(job, state, status, err);
+                return fp_refresh_bad_state(job, state, status, err);
             state->rows = collect->counts.rows - before;
         }
     }
@@ -282,11 +282,11 @@ static enum fp_status add(struct fp_refresh_job *job, int from, int to, const in
         struct cx_set *set = group[i - from] < 0 ? &sets->total : &sets->group[group[i - from]];
         enum cx_state_status status = cx_collect_add(collect, set, state->bytes, state->len, work);
         if (status != CX_STATE_OK)
-            return bad_state(job, state, status, err);
+            return fp_refresh_bad_state(job, state, status, err);
     }
     for (int g = 0; g < sets->groups; g++)
         if (cx_set_merge(&sets->total, &sets->group[g], 1) != CX_SET_OK)
-            return bad_state(job, &job->states[from], CX_STATE_OVERFLOW, err);
+            return fp_refresh_bad_state(job, &job->states[from], CX_STATE_OVERFLOW, err);
     return FP_OK;
 }
 

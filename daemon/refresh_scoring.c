@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Coefficients to score touchpoint events with: a version at most every scoring_ms, and only when
- * something differs. An event is scored by its measures alone; items stand at their mean, which is
- * in the centre. Means are those of the estimate (complete rows, or of EM), so the prediction at
- * the means is the mean outcome under the fit. */
+/* Coefficients to score touchpoint events with. The first version waits for rows enough to predict
+ * with, and the next for the clock, unless the rows behind it have doubled: early versions would
+ * else stand for long on little. An event is scored by its measures alone; items stand at their
+ * mean, which is in the centre. Means are those of the estimate (complete rows, or of EM), so the
+ * prediction at the means is the mean outcome under the fit. */
 #include <math.h>
 
 #include "daemon/refresh_parts.h"
+
+#define ROWS_MIN 100
+#define ROWS_PER_DRIVER 20
 
 /* Means of the kept drivers by column, as the estimate saw them; the others NAN. */
 static enum fp_status means(struct fp_refresh_job *job, const struct fp_fit_row *fit, double *mean,
@@ -42,17 +46,19 @@ static enum fp_status means(struct fp_refresh_job *job, const struct fp_fit_row 
     return FP_OK;
 }
 
-static enum fp_status due(struct fp_refresh_job *job, bool *is, struct fp_error *err)
+/* No version yet, or the newest is old, or of half as many rows. */
+static enum fp_status due(struct fp_refresh_job *job, int64_t n, bool *is, struct fp_error *err)
 {
     struct fp_params p;
     struct fp_pg_result *result = NULL;
-    fp_params_init(&p, "id");
+    fp_params_init(&p, "idl");
     fp_pg_put_int(&p.at[0], job->fitting->series);
     fp_pg_put_double(&p.at[1], (double)job->config->scoring_ms);
+    fp_pg_put_int(&p.at[2], n);
     enum fp_status status =
         fp_pg_exec(job->pg,
-                   "SELECT coalesce(max(at) <= clock_timestamp() - $2 * interval '1 ms', true)"
-                   " FROM flightpath.scoring WHERE series = $1"
+                   "SELECT coalesce(bool_or(at <= clock_timestamp() - $2 * interval '1 ms'"
+                   " OR 2 * n <= $3), true) FROM flightpath.scoring WHERE series = $1"
                    " AND version = (SELECT max(version) FROM flightpath.scoring WHERE series = $1)",
                    p.ref, p.count, FP_REFRESH_DEADLINE_MS, &result, err);
     fp_params_free(&p);
@@ -81,9 +87,10 @@ enum fp_status fp_refresh_scoring(struct fp_refresh_job *job, const struct fp_fi
     int outcome = f->columns - 1;
     double mean[CX_COLUMNS_MAX] = {0}, centre = solved->coef[0];
     bool is_due = false;
-    if (f->touchpoint == FP_NONE || f->first_measure == outcome || solved->status != CX_FIT_OK)
+    if (f->touchpoint == FP_NONE || f->first_measure == outcome || solved->status != CX_FIT_OK ||
+        !(solved->n_effective >= fmax(ROWS_MIN, ROWS_PER_DRIVER * cx_mask_count(fit->kept))))
         return FP_OK;
-    enum fp_status status = due(job, &is_due, err);
+    enum fp_status status = due(job, fit->n, &is_due, err);
     if (status != FP_OK || !is_due)
         return status;
     status = means(job, fit, mean, err);

@@ -58,7 +58,7 @@ static int segments(const struct fp_refresh_job *job)
     return count;
 }
 
-/* Units with rows; their counts and means are published whatever else can be said. */
+/* Units with outcomes; their counts and means are published whatever else can be said. */
 static enum fp_status list(struct fp_refresh_job *job, struct units *u, struct fp_error *err)
 {
     for (int from = 0, to; from < job->state_count; from = to) {
@@ -69,7 +69,7 @@ static enum fp_status list(struct fp_refresh_job *job, struct units *u, struct f
         if (status != FP_OK)
             return status;
         const struct cx_collect *collect = &job->scratch->sets.collect;
-        if (collect->counts.rows <= 0)
+        if (collect->counts.answered[u->drivers] <= 0)
             continue;
         struct fp_fit_row *fit = &u->fit[u->count];
         fp_fit_blank(job, fit, u->driver + (size_t)u->count * (size_t)u->drivers);
@@ -210,7 +210,7 @@ static enum fp_status borrow(struct fp_refresh_job *job, struct units *u, struct
     if (status != FP_OK)
         return status;
     enum cx_fit_status solved = whole->status == CX_FIT_PERFECT ? CX_FIT_OK : whole->status;
-    for (int j = 0; j < u->drivers && solved == CX_FIT_OK; j++)
+    for (int j = 0; j < u->drivers && j < CX_COLUMNS_MAX && solved == CX_FIT_OK; j++)
         columns |= (uint64_t)(whole->dropped[j] == CX_KEPT) << j;
     status = gather(job, u, columns, err);
     if (status != FP_OK)

@@ -127,6 +127,7 @@ static enum fp_status read_series(struct fp_verify_drivers *d, struct fp_error *
             s->series = (int32_t)fp_pg_int(r, i, 0);
             s->ready = s->taken_up = *fp_pg_text(r, i, 3) == 't';
             s->restarted = *fp_pg_text(r, i, 5) == 't';
+            s->ready &= !s->restarted || model->driver_models[k].join_window_hours == 0;
             s->floor = floor_of(v, (int32_t)fp_pg_int(r, i, 6));
             if (!start_series(v, s, k))
                 abort();
@@ -482,8 +483,6 @@ enum fp_status fp_verify_drivers(struct fp_verify *v, struct fp_error *err)
             fp_report_note(v->report, "driver models: the log does not hold everything they count");
         return FP_OK;
     }
-    for (int i = 0; i < d->count; i++)
-        d->series[i].ready &= !d->series[i].restarted || d->series[i].model->join_window_hours == 0;
     if (d->status != FP_OK)
         *err = d->err;
     enum fp_status status = d->status;

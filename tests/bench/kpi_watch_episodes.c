@@ -5,7 +5,7 @@
 
 /* ---- autocorrelated days --------------------------------------------------------------------- */
 
-enum { POOL = 200, POOLS = 5 };
+enum { POOL = 200, POOLS = 20 };
 
 static const struct {
     const char *name;

@@ -13,7 +13,8 @@
 enum {
     KPI_BASELINE = CX_WATCH_BASELINE,
     KPI_STREAM_DAYS = KPI_BASELINE + 240,
-    KPI_EVENT_DAY = KPI_BASELINE + 60, /* when something happens, if anything does */
+    /* when something happens: the last weekday before two with few answers */
+    KPI_EVENT_DAY = KPI_BASELINE + 60,
     KPI_YEAR_DAYS = KPI_BASELINE + 365
 };
 

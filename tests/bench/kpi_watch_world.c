@@ -13,7 +13,7 @@ static double gamma4(struct cover_random *random)
 
 double kpi_answers(struct cover_random *random, double mean, int day)
 {
-    static const double profile[7] = {1.15, 1.15, 1.1, 1.1, 1.2, .75, .55};
+    static const double profile[7] = {1.15, 1.1, 1.1, 1.1, 1.15, .8, .6};
     double rate = mean * profile[day % 7] * gamma4(random);
     if (rate < 40)
         return cover_poisson(random, rate);

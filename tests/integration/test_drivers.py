@@ -390,6 +390,38 @@ def test_revisions_voids_and_erasures_leave_no_trace(place):
         assert report.code == 0, report.out[:3000]
 
 
+def test_definitions_that_change_and_come_back(place, model, kafka):
+    """A changed driver model begins with what is stored; verify follows it there and back."""
+    made = place()
+    changed = made.folder / "changed.json"
+    document = json.loads(model.read_text())
+    for dm in document["driver_models"]:
+        if dm["id"] in ("nps_travel", "bag_drop_operations"):
+            dm["window_days"] -= 10
+            dm["segments"] = ["all"]
+    changed.write_text(json.dumps(document))
+    made.line.generate(6000, seed=64).send(2000)
+    made.finish()
+    notes = []
+    for path in (changed, model):
+        made.line.send(2000)
+        one = made.daemon(until_caught_up=True, model=path)
+        assert one.wait(240) == 0, one.text()[-4000:]
+        report = made.verify()
+        assert report.code == 0, report.out[:3000]
+        check = {c["name"]: c for c in report.json["checks"]}["driver_state"]
+        assert check["done"] and check["compared"] > 100
+        notes.append(" ".join(report.json["not_compared"]))
+    assert "are believed" in notes[0] and "came back" not in notes[0]
+    assert "bag_drop_operations: its definition came back" in notes[1]
+    log = judge.read_log(Model(model.read_text()),
+                         judge.read_kafka(kafka.bootstrap, made.line.ends()))
+    whole = judge_drivers.drivers(json.loads(model.read_text()), log)["nps_travel"]
+    told = analyze(made.folder, whole, whole.of("all", newest(made.line, "nps_travel")))
+    found = drivers(made.line, "nps_travel", "all")
+    assert [found[d].coef for d in whole.drivers] == told["coef"][1:]
+
+
 # ---- how soon --------------------------------------------------------------------------------
 
 

@@ -224,9 +224,17 @@ def one(table, where="true"):
             " ORDER BY 1, 2 LIMIT 1)")
 
 
+def varint(number):
+    """Seven bits a byte, low ones first, in hex."""
+    rest, byte = divmod(number, 128)
+    return f"{byte + 128:02x}{varint(rest)}" if rest else f"{byte:02x}"
+
+
 BY_SOURCE = "series IN (SELECT series FROM flightpath.kpi WHERE source = '{}')"
 EVENTS = "topic LIKE 'touchpoints.%'"
 OUT_OF_SCALE = "reason = 'out_of_scale'"
+EPOCH = datetime.date(1970, 1, 1)
+LONG_AGO = (NOW.date() - EPOCH).days - 300
 ITEM, MEASURE = BY_SOURCE.format("item"), BY_SOURCE.format("measure")
 
 ALTERED = {
@@ -288,8 +296,10 @@ ALTERED = {
                          {"driver_state"}, ": state"),
     # one answer to the outcome, on a day without others
     "driver log": ("INSERT INTO flightpath.driver_log (series, rows) SELECT series,"
-                   r" '\x08c0b8020000000080040e' FROM flightpath.driver_series"
-                   " WHERE model = 'nps_travel' AND current", {"driver_state"}, "2024-10-04"),
+                   rf" '\x08{varint(2 * LONG_AGO)}0000000080040e'"
+                   " FROM flightpath.driver_series"
+                   " WHERE model = 'nps_travel' AND current", {"driver_state"},
+                   str(EPOCH + datetime.timedelta(LONG_AGO))),
     "driver log of no row": ("INSERT INTO flightpath.driver_log (series, rows) SELECT series,"
                              r" '\x7f' FROM flightpath.driver_series WHERE current LIMIT 1",
                              {"driver_state"}, "driver_log"),
@@ -462,6 +472,18 @@ def test_what_is_beyond_retention_is_not_asked_for(copy):
     told = " ".join(report["not_compared"])
     assert "cells beyond their retention" in told and "responses beyond their retention" in told
     assert checks(report)["ledger"]["compared"] and checks(report)["tombstone"]["compared"]
+
+
+def test_a_series_that_takes_up_stored_responses_is_told_not_compared(copy):
+    series = "(SELECT series FROM flightpath.driver_series WHERE model = 'nps_travel' AND current)"
+    copy.alter(f"DELETE FROM flightpath.driver_state WHERE series = {series}")
+    assert blamed(copy.verify()) == {"driver_state"}
+    copy.alter(f"UPDATE flightpath.driver_series SET taken_up = NULL WHERE series = {series}")
+    report = copy.verify()
+    assert report["agrees"], json.dumps(report, indent=1)
+    assert checks(report)["driver_state"]["compared"] > 10, "the other series"
+    told = " ".join(report["not_compared"])
+    assert "nps_travel" in told and "taking up" in told
 
 
 # ---- beside a daemon, under several models -------------------------------------------------------

@@ -391,6 +391,23 @@ Test(watch, memory_is_found)
         }
 }
 
+Test(watch, memory_from_its_sums)
+{
+    struct cx_watch_lags lags = {.square = 1000, .buckets = 1000, .used = 1000, .series = 9};
+    for (int k = 0; k < CX_WATCH_LAGS; k++) {
+        lags.product[k] = 1000 * (.3 * pow(.6, k) - .01); /* what centring takes is given back */
+        lags.pairs[k] = lags.expected[k] = 999 - k;
+    }
+    struct cx_watch_memory memory = cx_watch_memory_fit(&lags);
+    cr_assert_float_eq(memory.a, .3, 1e-12);
+    cr_assert_eq(memory.phi, .6);
+    for (int k = 0; k < CX_WATCH_LAGS; k++)
+        lags.product[k] = k == 0 ? 1000 * .011 : -10;
+    cr_assert_float_eq(cx_watch_memory_fit(&lags).a, .021, 1e-12);
+    lags.product[0] = 1000 * .009; /* .019: none */
+    cr_assert_eq(cx_watch_memory_fit(&lags).a, 0);
+}
+
 Test(watch, nothing_remembered)
 {
     struct cx_watch_lags lags = {0};

@@ -91,6 +91,25 @@ Test(watch_classify, templates_by_their_definition)
     }
 }
 
+/* A ramp of 4 buckets is none yet: steep ones, by the day. */
+Test(watch_classify, young_ramps)
+{
+    struct cx_watch_rule rule = plain_rule(3.8);
+    struct story *story = story_new(300, 30, 40);
+    for (int t = 240; t < 300; t++)
+        story->bucket[t].mean += .7 * (t - 239);
+    story_prepare(story, 7);
+    for (int day = 241; day < 262; day++) {
+        struct scores wanted = by_definition(story, day);
+        struct cx_watch_class found =
+            cx_watch_classify(&story->series, &rule, NULL, story->first, story->first + day, 1);
+        double gap = wanted.best[2] - wanted.best[1];
+        cr_assert_float_eq(log(found.trend / found.shift), gap / 2, 1e-6 * (1 + fabs(gap)), "%d",
+                           day);
+    }
+    free(story);
+}
+
 /* ---- by name --------------------------------------------------------------------------------- */
 
 static struct cx_watch_class classify(struct story *story, int day, int sign)

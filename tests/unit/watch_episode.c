@@ -142,27 +142,33 @@ Test(watch_episode, half_way_back_is_recovering)
     drop(run);
 }
 
-/* Just over the threshold for a day, then calm: by Z alone. */
+/* By Z alone: three calm buckets, and running. */
 Test(watch_episode, calm_closes)
 {
-    for (uint64_t seed = 10; seed < 80; seed++) {
+    int closed = 0, broken = 0;
+    for (uint64_t seed = 10; seed < 250; seed++) {
         struct run *run = run_new(260, seed);
         run->rule = plain_rule(3.3);
         story_add(run->story, 150, 260, .12);
         go(run);
-        int calm = day_of(run, CX_WATCH_CALM, 0);
-        if (calm > 0)
-            for (int t = calm; t > calm - 3; t--)
-                cr_assert(run->report[t].split.z < run->rule.clear);
-        if (calm > 0) {
-            cr_assert_eq(run->report[calm].state, CX_WATCH_RESOLVED);
-            cr_assert_eq(run->report[calm - 1].state, CX_WATCH_RECOVERING);
-            drop(run);
-            return;
+        int calm = 0, open = 0;
+        for (int t = BASELINE; t < 260; t++) {
+            const struct cx_watch_report *report = &run->report[t];
+            bool opens = report->change == CX_WATCH_OPENED || report->change == CX_WATCH_CONTINUED;
+            bool is_calm = open && report->split.z < run->rule.clear;
+            broken += calm > 0 && open && !is_calm;
+            calm = is_calm ? calm + 1 : 0;
+            open = opens || (open && report->state != CX_WATCH_RESOLVED);
+            cr_assert(calm < 3 || !open);
+            if (report->change == CX_WATCH_CALM) {
+                cr_assert_eq(calm, 3);
+                cr_assert_eq(run->report[t - 1].state, run->report[t - 1].episode_state);
+                closed++;
+            }
         }
         drop(run);
     }
-    cr_assert_fail("no episode closed by calm");
+    cr_assert(closed > 20 && broken > 20, "%d %d", closed, broken);
 }
 
 /* The same way again within 28 days of the close goes on with the incident, silently; later, or
@@ -208,6 +214,100 @@ Test(watch_episode, a_trifle)
     go(run);
     cr_assert_eq(run->notices, 1);
     drop(run);
+}
+
+/* ---- to the bucket, without noise ------------------------------------------------------------ */
+
+enum { DRAWN = 400, CHANGE = 200 };
+
+/* sd .2 a bucket, and at the usual level all through but where drawn otherwise. */
+static struct story *drawn(void)
+{
+    struct story *story = story_new(DRAWN, 25, 1);
+    for (int t = 0; t < DRAWN; t++)
+        story->point[t] = (struct cx_watch_point){.w = 25, .n = 25};
+    story->series = (struct cx_watch_series){story->first, DRAWN, 1, story->point};
+    return story;
+}
+
+static void draw(struct story *story, int from, int until, double r)
+{
+    for (int t = from; t < until; t++)
+        story->point[t].r = r;
+}
+
+/* First day with that change, −1 = none; the state after the last day before `until`. */
+static int follow(const struct story *story, double fire, enum cx_watch_change change, int until,
+                  struct cx_watch_episode *episode)
+{
+    struct cx_watch_rule rule = plain_rule(fire);
+    struct cx_watch_report report;
+    int found = -1;
+    cx_watch_begin(episode, story->first, story->first + BASELINE);
+    while (episode->last < story->first + until - 1 &&
+           cx_watch_step(episode, &story->series, &rule, &report))
+        if (found < 0 && report.change == change)
+            found = (int)(episode->last - story->first);
+    return found;
+}
+
+Test(watch_episode, within_one_se_is_back)
+{
+    struct story *story = drawn();
+    struct cx_watch_episode episode;
+    double se = sqrt(1 / (7 * 25.) + 1 / (140 * 25.));
+    draw(story, CHANGE, CHANGE + 3, -1.5);
+    draw(story, CHANGE + 3, DRAWN, -.95 * se);
+    cr_assert_eq(follow(story, 4.4, CX_WATCH_RECOVERED, DRAWN, &episode), CHANGE + 9);
+    draw(story, CHANGE + 3, DRAWN, -1.05 * se);
+    cr_assert_eq(follow(story, 4.4, CX_WATCH_RECOVERED, DRAWN, &episode), -1);
+    draw(story, CHANGE + 3, CHANGE + 10,
+         .95 * se); /* past the usual level: as far on either side */
+    cr_assert_eq(follow(story, 4.4, CX_WATCH_RECOVERED, DRAWN, &episode), CHANGE + 9);
+    free(story);
+}
+
+/* A small change that went on for long: within 1 se of where it was is no way back yet. */
+Test(watch_episode, less_than_half_way_is_not_back)
+{
+    for (int back = 0; back < 2; back++) {
+        struct story *story = drawn();
+        struct cx_watch_episode episode;
+        draw(story, CHANGE, DRAWN, .115);
+        int opened = follow(story, 3.3, CX_WATCH_OPENED, DRAWN, &episode);
+        cr_assert_eq(opened, CHANGE + 43);
+        draw(story, opened + 1, opened + 8, back ? .05 : .07);
+        cr_assert_eq(follow(story, 3.3, CX_WATCH_RECOVERED, opened + 8, &episode),
+                     back ? opened + 7 : -1);
+        free(story);
+    }
+}
+
+Test(watch_episode, the_other_way_moves_no_start)
+{
+    struct story *story = drawn();
+    struct cx_watch_episode episode;
+    draw(story, CHANGE, CHANGE + 5, 1);
+    draw(story, CHANGE + 5, DRAWN, -3);
+    cr_assert_eq(follow(story, 4.4, CX_WATCH_OPENED, CHANGE + 6, &episode), CHANGE);
+    cr_assert_eq(episode.open, 1);
+    cr_assert_eq(episode.start, story->first + CHANGE);
+    free(story);
+}
+
+Test(watch_episode, continues_within_28_buckets)
+{
+    for (int after = 28; after <= 29; after++) {
+        struct story *story = drawn();
+        struct cx_watch_episode episode;
+        draw(story, CHANGE, DRAWN, 1);
+        int closed = follow(story, 4.4, CX_WATCH_NEW_LEVEL, DRAWN, &episode);
+        cr_assert_eq(closed, CHANGE + 21);
+        draw(story, closed + after, DRAWN, 4);
+        int continued = follow(story, 4.4, CX_WATCH_CONTINUED, DRAWN, &episode);
+        cr_assert_eq(continued, after == 28 ? closed + 28 : -1);
+        free(story);
+    }
 }
 
 /* ---- buckets that say nothing ---------------------------------------------------------------- */
