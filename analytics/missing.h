@@ -69,6 +69,11 @@ struct cx_em_errors {
 bool cx_em_errors(struct cx_em_errors *errors, const struct cx_em *em, const struct cx_set *set,
                   const int *decimals, double *work);
 
+/* The covariance of the coefficients (drivers², by rows) by observed information; room: k doubles
+ * for each driver, k = q(q + 3)/2, beside the work. */
+bool cx_em_covariance(double *covariance, const struct cx_em *em, const struct cx_set *set,
+                      const int *decimals, double *work, double *room);
+
 /* The estimates as means and correlations, for cx_solve; then put the standard errors, tests and
  * intervals of the missing-data model in place of the complete-data ones. level 0 = 0.95. */
 void cx_em_cross(const struct cx_em *em, struct cx_cross *cross);

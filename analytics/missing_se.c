@@ -278,35 +278,72 @@ static void write(struct information *s, const struct cx_em *em, const int *deci
     out->df = em->n_outcome * (1 - em->missing) - p - 1;
 }
 
+/* The factor of the information at the estimates. False: not positive definite. */
+static bool inform(struct information *s, struct cx_em_data *data, const struct cx_em *em,
+                   const struct cx_set *set, const int *decimals)
+{
+    struct cx_em again = *em; /* loading counts rows anew */
+    struct cx_em_pattern p;
+    int q = em->columns;
+    if (!cx_em_load(data, &again, set))
+        return false;
+    for (int i = 0; i < q; i++) {
+        double a = cx_dd_ten(decimals ? decimals[em->index[i]] : 0);
+        s->mu[i] = (em->mu[i] * a - data->shift[i]) / data->scale[i];
+        for (int j = 0; j < q; j++) {
+            double b = cx_dd_ten(decimals ? decimals[em->index[j]] : 0);
+            s->sigma[i * q + j] = em->sigma[i * q + j] * a * b / (data->scale[i] * data->scale[j]);
+        }
+    }
+    size_t at = 0;
+    for (int k = 0; k < data->patterns; k++) {
+        at = cx_em_pattern(data, at, &p);
+        add_pattern(s, &p);
+    }
+    add_batch(s);
+    assemble(s);
+    /* a covariance that nobody saw has no information: its pivot is 0 */
+    return cx_em_cholesky(s->k, s->matrix, 1e-9) == 0;
+}
+
 bool cx_em_errors(struct cx_em_errors *errors, const struct cx_em *em, const struct cx_set *set,
                   const int *decimals, double *work)
 {
     struct information s;
     struct cx_em_data data;
-    struct cx_em again = *em; /* loading counts rows anew */
-    struct cx_em_pattern p;
-    int q = em->columns;
-    lay_out(&s, &data, q, work);
-    if (!cx_em_load(&data, &again, set))
-        return false;
-    for (int i = 0; i < q; i++) {
-        double a = cx_dd_ten(decimals ? decimals[em->index[i]] : 0);
-        s.mu[i] = (em->mu[i] * a - data.shift[i]) / data.scale[i];
-        for (int j = 0; j < q; j++) {
-            double b = cx_dd_ten(decimals ? decimals[em->index[j]] : 0);
-            s.sigma[i * q + j] = em->sigma[i * q + j] * a * b / (data.scale[i] * data.scale[j]);
-        }
-    }
-    size_t at = 0;
-    for (int k = 0; k < data.patterns; k++) {
-        at = cx_em_pattern(&data, at, &p);
-        add_pattern(&s, &p);
-    }
-    add_batch(&s);
-    assemble(&s);
-    /* a covariance that nobody saw has no information: its pivot is 0 */
-    if (cx_em_cholesky(s.k, s.matrix, 1e-9) > 0)
+    lay_out(&s, &data, em->columns, work);
+    if (!inform(&s, &data, em, set, decimals))
         return false;
     write(&s, em, decimals, errors);
+    return true;
+}
+
+bool cx_em_covariance(double *covariance, const struct cx_em *em, const struct cx_set *set,
+                      const int *decimals, double *work, double *room)
+{
+    struct information s;
+    struct cx_em_data data;
+    int p = em->columns - 1;
+    lay_out(&s, &data, em->columns, work);
+    if (!inform(&s, &data, em, set, decimals))
+        return false;
+    regress(&s);
+    for (int j = 0; j <= p; j++)
+        s.v[j] = data.scale[j] / cx_dd_ten(decimals ? decimals[em->index[j]] : 0);
+    for (int j = 0; j < p; j++) { /* L⁻¹ of each gradient; their products are the covariances */
+        double *own = &room[j * s.k];
+        for (int i = 0; i < s.k; i++)
+            s.gradient[i] = 0;
+        add_slope(&s, j, s.v[p] / s.v[j]);
+        variance(&s);
+        for (int i = 0; i < s.k; i++)
+            own[i] = s.gradient[i];
+        for (int m = 0; m <= j; m++) {
+            double sum = 0;
+            for (int i = 0; i < s.k; i++)
+                sum += own[i] * room[m * s.k + i];
+            covariance[j * p + m] = covariance[m * p + j] = sum;
+        }
+    }
     return true;
 }

@@ -79,28 +79,60 @@ static double invert(int p, double *a, double *inverse, double *column)
     return log_det;
 }
 
+/* C_u of a unit with missing answers; returns its n. */
+static double load_missing(struct state *s, const struct cx_unit_missing *unit, int u)
+{
+    int p = s->p, q = p + 1;
+    for (int i = 0; i < p; i++) {
+        for (int m = 0; m < p; m++)
+            s->j[(u * p + i) * p + m] = unit->n * unit->sigma[i * q + m];
+        s->k[u * p + i] = unit->n * unit->sigma[i * q + p];
+    }
+    s->yy[u] = unit->n * unit->sigma[p * q + p];
+    return unit->n;
+}
+
+/* C_u of a unit from its block; returns its n. */
+static double load_block(struct state *s, const struct cx_cross *cross, int u)
+{
+    int p = s->p;
+    double n = cross->n > 0 ? cross->n_effective : 0;
+    for (int i = 0; i <= p; i++)
+        for (int m = 0; m <= p; m++) {
+            double c = n > 0 ? n * CX_CROSS(cross, i, m).hi *
+                                   sqrt(cross->variance[i].hi * cross->variance[m].hi)
+                             : 0;
+            if (i < p && m < p)
+                s->j[(u * p + i) * p + m] = c;
+            else if (i < p)
+                s->k[u * p + i] = c;
+            else if (m == p)
+                s->yy[u] = c;
+        }
+    return n;
+}
+
+static bool has_missing(const struct cx_units_question *question, int u)
+{
+    return question->missing && question->missing[u].n > 0;
+}
+
 /* C_u of every unit: j and k hold C_xx and C_xy, yy C_yy; then the pooled spreads. */
 static bool load(struct state *s, const struct cx_units_question *question, struct cx_cross *cross)
 {
     int p = s->p;
     double df = 0, sum[CX_COLUMNS_MAX] = {0};
     for (int u = 0; u < s->units; u++) {
-        cx_cross_from_moments(cross, question->cell[u], p + 1, question->decimals, true);
-        double n = s->n[u] = cross->n > 0 ? cross->n_effective : 0;
-        df += n > 1 ? n - 1 : 0;
-        for (int i = 0; i <= p; i++)
-            for (int m = 0; m <= p; m++) {
-                double c = n > 0 ? n * CX_CROSS(cross, i, m).hi *
-                                       sqrt(cross->variance[i].hi * cross->variance[m].hi)
-                                 : 0;
-                if (i < p && m < p)
-                    s->j[(u * p + i) * p + m] = c;
-                else if (i < p)
-                    s->k[u * p + i] = c;
-                else if (m == p)
-                    s->yy[u] = c;
-                sum[i] += i == m ? c : 0;
-            }
+        if (has_missing(question, u)) {
+            s->n[u] = load_missing(s, &question->missing[u], u);
+        } else {
+            cx_cross_from_moments(cross, question->cell[u], p + 1, question->decimals, true);
+            s->n[u] = load_block(s, cross, u);
+        }
+        df += s->n[u] > 1 ? s->n[u] - 1 : 0;
+        for (int i = 0; i < p; i++)
+            sum[i] += s->j[(u * p + i) * p + i];
+        sum[p] += s->yy[u];
     }
     for (int i = 0; i <= p; i++) {
         s->sd[i] = sqrt(sum[i] / df);
@@ -110,8 +142,36 @@ static bool load(struct state *s, const struct cx_units_question *question, stru
     return true;
 }
 
+/* J and k of a unit with missing answers: its coefficients by their precision, brought to the
+ * residual variance of all (its own is noisy, and would weigh the unit by its luck). */
+static void inform(struct state *s, const struct cx_unit_missing *unit, int u)
+{
+    int p = s->p;
+    double *j = s->j + u * p * p, *k = s->k + u * p, fitted = 0;
+    for (int i = 0; i < p; i++)
+        s->x[i] = k[i];
+    for (int i = 0; i < p * p; i++)
+        s->a[i] = j[i];
+    cx_em_cholesky(p, s->a, 1e-12 * unit->n);
+    cx_em_substitute(p, s->a, s->x);
+    for (int i = 0; i < p; i++)
+        fitted += s->x[i] * k[i];
+    double scale = (s->yy[u] - fitted) / unit->n / s->s2;
+    for (int i = 0; i < p; i++)
+        for (int m = 0; m < p; m++)
+            s->a[i * p + m] = unit->covariance[i * p + m] * s->sd[i] * s->sd[m];
+    bool known = !isnan(invert(p, s->a, s->b, s->c));
+    for (int i = 0; i < p; i++) {
+        k[i] = 0;
+        for (int m = 0; m < p; m++) {
+            j[i * p + m] = known ? scale * s->b[i * p + m] : 0;
+            k[i] += j[i * p + m] * s->x[m];
+        }
+    }
+}
+
 /* Standardises the drivers, pools their correlations and the residual variance; J and k. */
-static bool standardise(struct state *s)
+static bool standardise(struct state *s, const struct cx_units_question *question)
 {
     int p = s->p;
     double rss = 0, df = 0;
@@ -139,10 +199,16 @@ static bool standardise(struct state *s)
     s->s2 = rss / df;
     if (!(df > 0) || !(s->s2 > 0))
         return false;
-    for (int i = 0; i < s->units * p * p; i++)
-        s->j[i] /= s->s2;
-    for (int i = 0; i < s->units * p; i++)
-        s->k[i] /= s->s2;
+    for (int u = 0; u < s->units; u++) {
+        if (has_missing(question, u)) {
+            inform(s, &question->missing[u], u);
+            continue;
+        }
+        for (int i = 0; i < p * p; i++)
+            s->j[u * p * p + i] /= s->s2;
+        for (int i = 0; i < p; i++)
+            s->k[u * p + i] /= s->s2;
+    }
     for (int i = 0; i < p; i++)
         for (int m = 0; m < p; m++)
             if (i != m)
@@ -427,7 +493,7 @@ enum cx_units_status cx_units(struct cx_units *all, struct cx_unit *unit,
     double *rest = lay_out(&s, work);
     if (!load(&s, question, &cross))
         return CX_UNITS_CONSTANT;
-    if (!standardise(&s))
+    if (!standardise(&s, question))
         return CX_UNITS_NO_ERROR;
     struct average v = {.mean = rest, .square = rest + each, .own = rest + 2 * each};
     struct shares d = {.sum = v.own + s.units, .square = v.own + s.units + each};

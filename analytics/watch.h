@@ -75,7 +75,7 @@ struct cx_watch_profile {
  * makes a point of each bucket, from those before it and itself (bucket[i] has number first + i).
  * Returns the length of the baseline; what comes after it can be judged. 0: not enough history or a
  * bad season; nothing is set. τ² is that of the baseline in its points; later ones have that of all
- * pairs up to themselves. */
+ * pairs up to themselves. Weekdays stay those of the baseline: over years, begin later. */
 int cx_watch_prepare(struct cx_watch_profile *profile, struct cx_watch_point *point,
                      const struct cx_watch_bucket *bucket, int count, int64_t first, int season);
 

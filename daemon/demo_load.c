@@ -33,6 +33,8 @@
 #define STILL_MS 60000 /* without any progress: give up */
 #define FLUSH_MS 60000
 #define PROGRESS_MS 200
+#define PAUSE_MS 5000    /* for first coefficients, so that the rest is scored with them */
+#define PAUSE_FROM 20000 /* messages: fewer say too little */
 
 struct lane { /* one partition */
     const char *topic;
@@ -56,6 +58,7 @@ struct load {
     pthread_t thread;
     bool running;
     atomic_bool stop, reload, ended;
+    _Atomic(struct fp_drivers *) drivers;
     uint8_t owner[16];
     enum fp_status verdict;
     struct fp_error why;
@@ -128,6 +131,7 @@ static void *daemon_main(void *context)
                                       .stop = &load->stop,
                                       .reload = &load->reload,
                                       .drivers = drivers};
+    load->drivers = drivers;
     if (load->verdict == FP_OK)
         load->verdict = fp_ingest_run(&config, &load->why);
     if (load->verdict == FP_OK)
@@ -251,6 +255,22 @@ static enum fp_status send_one(struct load *load, struct fp_record *record, stru
     return status;
 }
 
+/* Half-way: until the driver models have coefficients to score events with. */
+static enum fp_status pause_for_scoring(struct load *load, struct fp_error *err)
+{
+    int64_t until = fp_now_ms() + PAUSE_MS;
+    bool operational = false;
+    for (int i = 0; i < load->demo->model->driver_model_count; i++)
+        operational |= load->demo->model->driver_models[i].measure_count > 0;
+    enum fp_status status = fp_producer_flush(load->producer, FLUSH_MS, err);
+    while (status == FP_OK && operational && fp_now_ms() < until &&
+           fp_drivers_scored(load->drivers) == 0) {
+        load->moved_ms = fp_now_ms(); /* standing still on purpose */
+        status = wait_a_little(load, err);
+    }
+    return status;
+}
+
 static enum fp_status send_all(struct load *load, struct fp_error *err)
 {
     enum fp_status status = FP_OK;
@@ -263,6 +283,9 @@ static enum fp_status send_all(struct load *load, struct fp_error *err)
             return fp_fail(err, FP_FATAL, "no_memory", "demo",
                            "not enough memory for pending messages");
         status = send_one(load, &record, err);
+        if (status == FP_OK && load->sent == load->demo->params.messages / 2 &&
+            load->sent >= PAUSE_FROM / 2)
+            status = pause_for_scoring(load, err);
         if (status == FP_OK && load->sent % 1024 == 0) {
             show_progress(load, false);
             if (*load->demo->stop)

@@ -169,8 +169,8 @@ static enum fp_status show_rejects(struct report *r, struct fp_error *err)
 
 static const char drivers_sql[] =
     "WITH m AS (SELECT model FROM experience.driver_fit WHERE segment = 'all' AND status = 'ok'"
-    "  AND method <> 'shrunk' ORDER BY n DESC LIMIT 1)"
-    " SELECT d.driver, to_char(100 * d.weight / f.r2, 'FM990') || '%' AS \"share of R2\","
+    "  AND method <> 'shrunk' ORDER BY n_complete DESC LIMIT 1)"
+    " SELECT d.outcome, d.driver, to_char(100 * d.weight / f.r2, 'FM990') || '%' AS \"share of R2\","
     " to_char(100 * d.weight_low / f.r2, 'FM990') || ' ... ' || to_char(100 * d.weight_high / f.r2,"
     " 'FM990') || '%' AS \"95 % interval\", to_char(d.coef, 'FM0.00') AS coef,"
     " to_char(d.ci_low, 'FM0.00') || ' ... ' || to_char(d.ci_high, 'FM0.00') AS"
@@ -193,10 +193,11 @@ static enum fp_status show_drivers(struct report *r, struct fp_error *err)
     const char *truth = fp_generator_truth(r->demo->generator), *values[] = {truth, NULL};
     if (truth == NULL)
         return FP_OK;
-    enum fp_status status = show(r,
-                                 "What matters most for the outcome with most answers, beside what "
-                                 "was planted (experience.driver)",
-                                 drivers_sql, values, err);
+    enum fp_status status =
+        show(r,
+             "What matters, where most people answered everything, beside what was planted "
+             "(experience.driver)",
+             drivers_sql, values, err);
     if (status == FP_OK)
         status = show(r, "Events scored by what was measured (experience.prediction_calibration)",
                       calibration_sql, NULL, err);

@@ -144,6 +144,7 @@ static enum fp_status solve_due(struct fp_drivers *d, bool draining, bool *busy,
         status = fp_refresh(&with, draining, &done, err);
         if (status == FP_OK && done.found) {
             *busy = true;
+            d->scoring_after_ms = 0; /* it may have written coefficients */
             fp_health_count(&d->health->driver_refreshes, 1);
             fp_log(FP_LOG_DEBUG, "drivers_solved", "%s in %.1f ms", done.what, done.cost_ms);
         }
@@ -267,6 +268,14 @@ struct fp_scoring *fp_drivers_scoring(struct fp_drivers *drivers, const struct f
         newer = fp_scoring_retain(drivers->scoring);
     pthread_mutex_unlock(&drivers->lock);
     return newer;
+}
+
+int64_t fp_drivers_scored(struct fp_drivers *drivers)
+{
+    pthread_mutex_lock(&drivers->lock);
+    int64_t version = drivers->scoring ? drivers->scoring->version : 0;
+    pthread_mutex_unlock(&drivers->lock);
+    return version;
 }
 
 bool fp_drivers_drain(struct fp_drivers *drivers, int timeout_ms)

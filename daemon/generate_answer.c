@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The answers of one respondent: drivers first, then outcomes that follow from them (the formula is
- * in generate_world.c). An answer that is skipped still had its effect: what is missing is missing
- * at random. */
+ * in generate_world.c). Everybody has a view of every driver of their journey; they are asked of
+ * those they met. A view that is not asked, or an answer that is skipped, still had its effect:
+ * what is missing is missing at random. */
 #include "daemon/generate_parts.h"
 
 #define DRIVER_MEAN 0.72
@@ -22,6 +23,23 @@ static int16_t on_scale(const struct fp_model *model, int item, double *quality)
     *quality = range > 0 ? (double)step / range : 0;
     bool lower = model->items[item].direction == FP_LOWER_IS_BETTER;
     return (int16_t)(lower ? scale->max - step : scale->min + step);
+}
+
+/* Whether the respondent has a view of it: of what belongs to no touchpoint, and of all there is in
+ * the journey. */
+static bool concerns(const struct fp_generator *gen, const struct fp_plan *plan, int item,
+                     const struct fp_stop *stops, uint32_t count)
+{
+    const struct fp_model *model = gen->world.model;
+    int at = model->items[item].touchpoint;
+    if (plan->audience == FP_AUDIENCE_EMPLOYEE)
+        return gen->world.items[item].employee;
+    if (plan->audience == FP_AUDIENCE_INTERNAL)
+        return at != FP_NONE && at == plan->touchpoint;
+    if (at == FP_NONE || !gen->world.items[item].customer)
+        return gen->world.items[item].customer;
+    return count > 0 && model->touchpoints[at].only_journey ==
+                            model->touchpoints[stops[0].touchpoint].only_journey;
 }
 
 static bool applies(const struct fp_generator *gen, const struct fp_plan *plan, int item,
@@ -77,7 +95,7 @@ static void choose_asked(struct cx_random *random, int *items, int16_t *values, 
     }
 }
 
-/* Draws the drivers, returns how many apply; *effect is what they do to the outcomes. */
+/* Draws the respondent's view of the drivers; returns of how many. */
 static int draw_drivers(struct fp_generator *gen, const struct fp_plan *plan,
                         const struct fp_stop *stops, uint32_t count, int *items, int16_t *values)
 {
@@ -85,7 +103,7 @@ static int draw_drivers(struct fp_generator *gen, const struct fp_plan *plan,
     double shift = plan->audience == FP_AUDIENCE_INTERNAL ? 0.12 : 0; /* we like our own work */
     int n = 0;
     for (int i = 0; i < gen->world.model->item_count && n < FP_SCORES_MAX; i++) {
-        if (gen->world.items[i].outcome || !applies(gen, plan, i, stops, count))
+        if (gen->world.items[i].outcome || !concerns(gen, plan, i, stops, count))
             continue;
         double own = cx_random_normal(&gen->random);
         double quality = DRIVER_MEAN + shift + 0.2 * (0.6 * mood + 0.8 * own);
@@ -131,6 +149,13 @@ void fp_answer(struct fp_generator *gen, struct fp_plan *plan, const struct fp_s
                          NOISE * cx_random_normal(&gen->random);
         add_score(gen, plan, i, on_scale(w->model, i, &quality));
     }
+    int met = 0;
+    for (int i = 0; i < drivers; i++)
+        if (applies(gen, plan, items[i], stops, count)) {
+            items[met] = items[i];
+            values[met++] = values[i];
+        }
+    drivers = met;
     int asked =
         w->mix.drivers_asked > 0 && w->mix.drivers_asked < drivers ? w->mix.drivers_asked : drivers;
     if (asked < drivers)

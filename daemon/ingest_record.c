@@ -15,6 +15,7 @@
 #include "daemon/clock.h"
 #include "daemon/log.h"
 
+#define HIGH_EVERY 1024 /* asking for the log's end takes two locks of librdkafka */
 #define ANCHOR_EVERY 16 /* hashing each record whole would cost more than it proves */
 
 /* ---- shares ---------------------------------------------------------------------------------- */
@@ -62,7 +63,8 @@ static void pass(struct fp_ingest *in, struct fp_part *part, int share,
         s->anchor_offset = record->offset;
         s->anchor_hash = fp_anchor_hash(record);
     }
-    s->high = fp_consumer_high(in->consumer, part->topic, part->partition);
+    if (s->high <= s->next || in->filling->messages % HIGH_EVERY == 0)
+        s->high = fp_consumer_high(in->consumer, part->topic, part->partition);
     if (s->high < s->next)
         s->high = s->next;
     if (part->health)

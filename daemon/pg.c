@@ -468,9 +468,9 @@ static enum fp_status send_params(struct fp_pg *pg, const char *sql,
                                   struct fp_pg_param *const *params, size_t count,
                                   struct fp_error *err)
 {
-    Oid types[PARAMS_MAX];
-    const char *values[PARAMS_MAX];
-    int lengths[PARAMS_MAX], formats[PARAMS_MAX];
+    Oid types[PARAMS_MAX] = {0};
+    const char *values[PARAMS_MAX] = {NULL};
+    int lengths[PARAMS_MAX] = {0}, formats[PARAMS_MAX] = {0};
     if (count > PARAMS_MAX)
         return fp_fail(err, FP_FATAL, "too_many_parameters", "postgres",
                        "a statement has at most %d parameters", PARAMS_MAX);

@@ -6,6 +6,7 @@
  * library does not define it gives NAN, which becomes NULL; nothing here replaces it. */
 #include <math.h>
 
+#include "daemon/log.h"
 #include "daemon/refresh_parts.h"
 
 void fp_fit_blank(const struct fp_refresh_job *job, struct fp_fit_row *fit,
@@ -48,6 +49,9 @@ enum fp_status fp_refresh_drivers(struct fp_refresh_job *job, const char *segmen
         return fp_refresh_no_memory(err);
     cx_drivers(&job->scratch->result, &question, memory);
     cx_collect_report(&sets->collect, &job->scratch->result);
+    if (!job->scratch->result.converged)
+        fp_log(FP_LOG_WARN, "driver_not_converged", "%s: the estimates are near, not final",
+               job->what);
     return FP_OK;
 }
 

@@ -3,10 +3,12 @@
  *
  * Problem: forty branches with a hundred answers each; alone they are noise. Way: from CX_UNITS_MIN
  * units on each borrows from all (solve_units.h). The drivers are those that the whole of them can
- * tell apart, less those that never vary within a unit. A unit under CX_UNIT_ROWS_MIN rows shows
- * the typical unit's coefficients and no more. Fewer units stand alone, where they have rows enough
- * (Green 1991). Hazard: memory grows with units × drivers², so it is asked for in one piece a
- * purpose and a refusal is an error of the task. */
+ * tell apart, less those that never vary within a unit. Of a unit in which answers are missing all
+ * rows count, by EM and its information, when there are enough of them; else the complete ones:
+ * when each person is asked eight items of twelve, those are next to none. A unit under
+ * CX_UNIT_ROWS_MIN rows shows the typical unit's coefficients and no more. Fewer units stand alone,
+ * where they have rows enough (Green 1991). Hazard: memory grows with units × drivers², so it is
+ * asked for in one piece a purpose and a refusal is an error of the task. */
 #include <math.h>
 #include <stdio.h>
 
@@ -15,6 +17,9 @@
 
 #define Z95 1.959963984540054
 #define GREEN_ROWS 104
+#define EM_ROWS_PER_COLUMN 3
+#define EM_TOLERANCE 1e-8
+#define EM_ITERATIONS 300
 
 struct units {
     int count, drivers;
@@ -27,6 +32,9 @@ struct units {
     struct cx_unit *shrunk;
     cx_wide *cells; /* units × a block of the kept columns */
     const cx_wide **block;
+    uint64_t varies; /* columns that vary within some unit */
+    struct cx_unit_missing *missing;
+    double *sigma, *covariance; /* units × columns², drivers² */
 };
 
 static void *take(char *start, size_t *used, size_t bytes)
@@ -45,6 +53,9 @@ static size_t lay_out(struct units *u, char *start, size_t most, int columns)
     u->shrunk = take(start, &used, most * sizeof *u->shrunk);
     u->cells = take(start, &used, most * cx_moments_cells(columns) * sizeof *u->cells);
     u->block = take(start, &used, most * sizeof *u->block);
+    u->missing = take(start, &used, most * sizeof *u->missing);
+    u->sigma = take(start, &used, most * (drivers + 1) * (drivers + 1) * sizeof *u->sigma);
+    u->covariance = take(start, &used, most * drivers * drivers * sizeof *u->covariance);
     return used;
 }
 
@@ -56,6 +67,21 @@ static int segments(const struct fp_refresh_job *job)
     for (int i = 0; i < job->state_count; i++)
         count += i == 0 || job->states[i].segment != job->states[i - 1].segment;
     return count;
+}
+
+/* Columns of the unit in the sets that are not the same in all its answers. */
+static uint64_t vary(struct fp_refresh_job *job)
+{
+    struct cx_cross *cross = &job->scratch->cross;
+    uint64_t found = 0;
+    cx_wide cell[8]; /* of one column */
+    for (int c = 0; c < job->fitting->columns; c++) {
+        if (!cx_set_complete(&job->scratch->sets.total, UINT64_C(1) << c, cell))
+            continue;
+        cx_cross_from_moments(cross, cell, 1, NULL, true);
+        found |= (uint64_t)(cross->n > 0 && !(cross->constant & 1)) << c;
+    }
+    return found;
 }
 
 /* Units with outcomes; their counts and means are published whatever else can be said. */
@@ -80,6 +106,7 @@ static enum fp_status list(struct fp_refresh_job *job, struct units *u, struct f
         fit->values_dropped = collect->fold.values_dropped;
         fit->rows_dropped = collect->fold.rows_dropped;
         u->unit[u->count++] = (struct unit){segment, from, to};
+        u->varies |= vary(job);
     }
     return FP_OK;
 }
@@ -113,7 +140,55 @@ static enum fp_status gather(struct fp_refresh_job *job, struct units *u, uint64
     return FP_OK;
 }
 
-/* Of `columns` those that vary within some unit. */
+/* EM of the unit in the sets; false: it has to do with its complete rows. */
+static bool inform_one(struct fp_refresh_job *job, struct units *u, int i, uint64_t columns,
+                       double *work)
+{
+    const struct cx_set *total = &job->scratch->sets.total;
+    const int *decimals = job->fitting->decimals;
+    struct cx_em em;
+    int q = cx_mask_count(columns), p = q - 1;
+    size_t em_work = cx_em_errors_work(q, total->count);
+    double *sigma = u->sigma + (size_t)i * (size_t)q * (size_t)q;
+    double *covariance = u->covariance + (size_t)i * (size_t)p * (size_t)p;
+    const struct cx_em_options options = {
+        .tolerance = EM_TOLERANCE, .iterations_max = EM_ITERATIONS, .decimals = decimals};
+    if (cx_em(&em, total, columns, &options, work) != CX_EM_OK ||
+        !(em.n_outcome * (1 - em.missing) >= EM_ROWS_PER_COLUMN * q) ||
+        !cx_em_covariance(covariance, &em, total, decimals, work, work + em_work))
+        return false;
+    for (int k = 0; k < q * q; k++)
+        sigma[k] = em.sigma[k];
+    u->missing[i] = (struct cx_unit_missing){em.n_outcome * (1 - em.missing), sigma, covariance};
+    return true;
+}
+
+/* Units with answers missing, as far as they tell enough by themselves; *count of them. */
+static enum fp_status inform(struct fp_refresh_job *job, struct units *u, uint64_t columns,
+                             int *count, struct fp_error *err)
+{
+    int q = cx_mask_count(columns);
+    *count = 0;
+    for (int i = 0; i < u->count; i++) {
+        u->missing[i] = (struct cx_unit_missing){0};
+        if (u->fit[i].n == u->fit[i].n_complete || u->fit[i].n < EM_ROWS_PER_COLUMN * q)
+            continue;
+        enum fp_status status =
+            fp_refresh_sets(job, u->unit[i].from, u->unit[i].to, FP_GROUPS_NONE, err);
+        if (status != FP_OK)
+            return status;
+        int patterns = job->scratch->sets.total.count;
+        size_t size = cx_em_work(q, patterns) + cx_em_errors_work(q, patterns) +
+                      (size_t)q * (size_t)q * (size_t)(q + 3) / 2;
+        double *work = fp_room_take(job, FP_ROOM_LIBRARY, size * sizeof *work);
+        if (work == NULL)
+            return fp_refresh_no_memory(err);
+        *count += inform_one(job, u, i, columns, work);
+    }
+    return FP_OK;
+}
+
+/* Of `columns` those that vary within complete rows of some unit. */
 static uint64_t varying(struct fp_refresh_job *job, const struct units *u, uint64_t columns)
 {
     struct cx_cross *cross = &job->scratch->cross;
@@ -144,6 +219,7 @@ static enum cx_fit_status shrink(struct fp_refresh_job *job, struct units *u, ui
         .units = u->count,
         .columns = q,
         .decimals = decimals,
+        .missing = u->missing,
         .seed = fp_refresh_seed(job->fitting->model, job->name, job->day)};
     return cx_units(all, u->shrunk, &question, work) == CX_UNITS_OK ? CX_FIT_OK
                                                                     : CX_FIT_INSUFFICIENT;
@@ -199,6 +275,28 @@ static void put_unit(struct fp_refresh_job *job, struct units *u, int i, uint64_
                 whole->dropped[j] == CX_KEPT ? CX_DROP_CONSTANT : whole->dropped[j], CX_FIT_OK);
 }
 
+/* Blocks and EM of the units over the columns that can be told, which are left in *columns. */
+static enum fp_status prepare(struct fp_refresh_job *job, struct units *u, uint64_t *columns,
+                              struct fp_error *err)
+{
+    int informed = 0;
+    *columns &= u->varies;
+    if (!(*columns >> u->drivers) || !(*columns & (*columns - 1)))
+        return FP_OK;
+    enum fp_status status = gather(job, u, *columns, err);
+    if (status == FP_OK)
+        status = inform(job, u, *columns, &informed, err);
+    if (status != FP_OK || informed > 0)
+        return status;
+    uint64_t left = varying(job, u, *columns);
+    bool fewer = left != *columns;
+    *columns = left;
+    /* rows that only lacked a left-out driver count */
+    if (fewer && left >> u->drivers && left & (left - 1))
+        status = gather(job, u, left, err);
+    return status;
+}
+
 static enum fp_status borrow(struct fp_refresh_job *job, struct units *u, struct fp_error *err)
 {
     uint64_t outcome = UINT64_C(1) << u->drivers, columns = outcome;
@@ -210,26 +308,23 @@ static enum fp_status borrow(struct fp_refresh_job *job, struct units *u, struct
     if (status != FP_OK)
         return status;
     enum cx_fit_status solved = whole->status == CX_FIT_PERFECT ? CX_FIT_OK : whole->status;
-    for (int j = 0; j < u->drivers && j < CX_COLUMNS_MAX && solved == CX_FIT_OK; j++)
+    for (int j = 0; j < CX_COLUMNS_MAX && j < u->drivers && solved == CX_FIT_OK; j++)
         columns |= (uint64_t)(whole->dropped[j] == CX_KEPT) << j;
-    status = gather(job, u, columns, err);
+    status = prepare(job, u, &columns, err);
     if (status != FP_OK)
         return status;
-    uint64_t left = varying(job, u, columns);
-    if (solved == CX_FIT_OK && !(left & outcome))
+    if (solved == CX_FIT_OK && !(columns & outcome))
         solved = CX_FIT_OUTCOME_CONSTANT;
-    else if (solved == CX_FIT_OK && left == outcome)
+    else if (solved == CX_FIT_OK && columns == outcome)
         solved = CX_FIT_NO_DRIVERS;
-    if (solved == CX_FIT_OK && left != columns) /* rows that only lacked a left-out driver count */
-        status = gather(job, u, left, err);
-    if (solved == CX_FIT_OK && status == FP_OK)
-        solved = shrink(job, u, left, &all);
+    if (solved == CX_FIT_OK)
+        solved = shrink(job, u, columns, &all);
     for (int i = 0; i < u->count; i++)
         if (solved == CX_FIT_OK)
-            put_unit(job, u, i, left, &all);
+            put_unit(job, u, i, columns, &all);
         else
             set_status(u, &u->fit[i], solved);
-    return status;
+    return FP_OK;
 }
 
 /* ---- standing alone -------------------------------------------------------------------------- */

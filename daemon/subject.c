@@ -14,7 +14,7 @@
 
 struct fp_subject_key {
     EVP_MAC *mac;
-    EVP_MAC_CTX *keyed; /* initialised with the key; duplicated for each computation */
+    EVP_MAC_CTX *keyed; /* initialised with the key; started again for each computation */
 };
 
 static size_t read_key(const char *path, unsigned char *bytes)
@@ -77,10 +77,11 @@ bool fp_subject_pseudonym(struct fp_subject_key *key, struct fp_slice subject,
         return false;
     uint8_t digest[FP_PSEUDONYM_LEN];
     size_t len = 0;
-    EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(key->keyed);
-    bool ok = ctx && EVP_MAC_update(ctx, (const unsigned char *)subject.at, subject.len) == 1 &&
-              EVP_MAC_final(ctx, digest, &len, sizeof digest) == 1 && len == sizeof digest;
-    EVP_MAC_CTX_free(ctx);
+    /* without a key it starts again with the one it has: the key's two blocks are not hashed anew,
+     * and nothing is allocated, as a duplicate of the context would be */
+    bool ok = EVP_MAC_init(key->keyed, NULL, 0, NULL) == 1 &&
+              EVP_MAC_update(key->keyed, (const unsigned char *)subject.at, subject.len) == 1 &&
+              EVP_MAC_final(key->keyed, digest, &len, sizeof digest) == 1 && len == sizeof digest;
     if (!ok)
         abort(); /* storing a wrong or no pseudonym would break erasure silently */
     memcpy(out, digest, sizeof digest);

@@ -139,25 +139,28 @@ LEFT JOIN flightpath.name u ON u.kind = 0 AND u.id = d.unit
 CROSS JOIN LATERAL flightpath.judge_observed(
     d.n, d.weight, d.weight_square, d.sum, d.sum_square, d.scale_min, d.scale_max, d.min_n) j;
 
--- Touchpoint × driver model, over the last 30 days with events or answers (720 hours up to the newest one): how
--- far what is predicted of all events lies from what was answered about some of them. The mean over all
--- events has no sampling error, so the interval of the difference is that of the answers: it holds those who
--- answer for typical; answered_share says how many do. The calibration line and mean_error are of predictions
--- ahead of time for single answers (driver_fit): slope 1 and error 0 is perfect.
+-- Touchpoint × driver model, over the last 30 days with events or answers (720 hours up to the newest one),
+-- from the first hour that has predictions on: how far what is predicted of all events lies from what was answered
+-- about some of them. The interval of the difference is that of the answers and of the coefficients'
+-- level (residual SD / √n of the newest version), squared and added; it holds those who answer for typical:
+-- answered_share says how many do. The calibration line and mean_error are of predictions ahead of time
+-- for single answers (driver_fit): slope 1 and error 0 is perfect.
 --   status  ok; biased: the interval of the difference is without 0; insufficient_n: too few answers, or an
 --           interval wider than 7.5 % of the scale to either side
 CREATE VIEW experience.prediction_calibration AS
 SELECT d.touchpoint, d.model, to_timestamp(d.first * 3600::double precision) AS from_time,
        to_timestamp((d.last + 1) * 3600::double precision) AS to_time,
        d.events, m.predicted, j.mean AS observed, j.low AS observed_low, j.high AS observed_high,
-       j.n_shown AS n, j.mean - m.predicted AS difference, j.low - m.predicted AS difference_low,
-       j.high - m.predicted AS difference_high,
+       j.n_shown AS n, j.mean - m.predicted AS difference,
+       j.mean - m.predicted - sqrt((j.mean - j.low) ^ 2 + m.half ^ 2) AS difference_low,
+       j.mean - m.predicted + sqrt((j.high - j.mean) ^ 2 + m.half ^ 2) AS difference_high,
        f.calibration_slope AS slope, f.calibration_low AS slope_low, f.calibration_high AS slope_high,
        f.outcome_mean - f.calibration_slope * (f.outcome_mean - f.mean_error) AS intercept, f.mean_error,
        CASE WHEN j.n_shown IS NOT NULL THEN j.n_shown / nullif(d.events, 0)::double precision END AS answered_share,
        d.version AS model_version,
        CASE WHEN j.status <> 'ok' OR d.events = 0 THEN 'insufficient_n'
-            WHEN j.low > m.predicted OR j.high < m.predicted THEN 'biased' ELSE 'ok' END AS status
+            WHEN abs(j.mean - m.predicted) > sqrt(CASE WHEN j.mean > m.predicted THEN j.mean - j.low ELSE j.high - j.mean END ^ 2
+                                                  + m.half ^ 2) THEN 'biased' ELSE 'ok' END AS status
 FROM (
     SELECT c.series, c.model, c.touchpoint, c.scale_min, c.scale_max, c.min_n, min(c.bucket) AS first,
            max(c.bucket) AS last, flightpath.total(c.events) AS events, flightpath.total(c.predicted) AS predicted,
@@ -166,8 +169,11 @@ FROM (
            flightpath.total(c.sum) AS sum, flightpath.total(c.sum_square) AS sum_square
     FROM flightpath.predicted c
     WHERE c.current AND c.bucket > (SELECT max(x.bucket) FROM flightpath.prediction x WHERE x.series = c.series) - 720
+      AND c.bucket >= coalesce((SELECT min(x.bucket) FROM flightpath.prediction x WHERE x.series = c.series AND x.version > 0), 0)
     GROUP BY 1, 2, 3, 4, 5, 6) d
-CROSS JOIN LATERAL (SELECT d.predicted / nullif(d.events, 0)::double precision / 1000 AS predicted) m
+LEFT JOIN flightpath.scoring v ON v.version = d.version
+CROSS JOIN LATERAL (SELECT d.predicted / nullif(d.events, 0)::double precision / 1000 AS predicted,
+                           coalesce(1.96 * v.sigma / sqrt(v.n), 0) AS half) m
 CROSS JOIN LATERAL flightpath.judge_observed(
     d.n, d.weight, d.weight_square, d.sum, d.sum_square, d.scale_min, d.scale_max, d.min_n) j
 LEFT JOIN LATERAL (

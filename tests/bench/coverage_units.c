@@ -142,7 +142,7 @@ static void simulate(struct cover_run *run, const struct cell *cell, uint64_t st
     for (int r = cover_replicates(run, OWN_REPLICATES); r > 0; r--) {
         draw(&world, cell, &random);
         const struct cx_units_question question = {
-            (const cx_wide *const *)world.cell, UNITS, P + 1, cover_decimals, (uint64_t)r, 0};
+            (const cx_wide *const *)world.cell, UNITS, P + 1, cover_decimals, (uint64_t)r, 0, NULL};
         if (cx_units(&all, unit, &question, work) != CX_UNITS_OK) {
             fprintf(stderr, "coverage: units without a result\n");
             exit(2);

@@ -96,7 +96,7 @@ static const struct {
 enum { HISTORIES = sizeof histories / sizeof *histories };
 
 struct told {
-    struct cover_mean notices, second, open_days;
+    struct cover_mean notices, second;
 };
 
 static void follow(struct told *told, const struct kpi_series *s, const struct cx_watch_rule *rule,

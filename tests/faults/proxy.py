@@ -9,7 +9,8 @@
 
 It follows the protocol (version 3, without TLS) as it passes by. The *request* is the message that
 says COMMIT up to the Sync behind it; the *reply* is the server's "COMMIT" and the "ready" behind
-it. A fault waits for a COMMIT that succeeds or would, on any connection, and happens once.
+it. A fault waits for a COMMIT that succeeds or would, on any connection of one application (by
+default that of the flushes), and happens once.
 """
 import collections
 import contextlib
@@ -89,6 +90,7 @@ class Link(threading.Thread):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.from_client, self.from_server = Messages(True), Messages(False)
         self.request = []   # of a COMMIT, until its Sync
+        self.may_strike = False
         self.fault = None   # that waits for this connection's reply
         self.reply = []
         self.silent = False
@@ -96,7 +98,8 @@ class Link(threading.Thread):
 
     def _take_middle(self):
         with self.proxy.lock:
-            if self.proxy.armed and self.proxy.armed[0].direction == "middle":
+            if (self.may_strike and self.proxy.armed
+                    and self.proxy.armed[0].direction == "middle"):
                 self.fault = self.proxy.armed.popleft()
                 self._strike()
 
@@ -132,7 +135,10 @@ class Link(threading.Thread):
 
     def _to_server(self, data):
         for kind, message in self.from_client.feed(data):
-            if not self.request and not says_commit(kind, message):
+            if kind == "":
+                name = b"\0application_name\0" + self.proxy.application.encode() + b"\0"
+                self.may_strike = name in message
+            if not self.request and not (self.may_strike and says_commit(kind, message)):
                 self.server.sendall(message)
                 continue
             self.request.append(message)
@@ -195,7 +201,8 @@ class Link(threading.Thread):
 class Proxy:
     """Listens on a free port of 127.0.0.1. `black_hole`: set, nothing moves on any connection."""
 
-    def __init__(self, upstream_port):
+    def __init__(self, upstream_port, application="flightpath/flush"):
+        self.application = application
         self.upstream = ("127.0.0.1", upstream_port)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]

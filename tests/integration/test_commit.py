@@ -55,6 +55,31 @@ def test_cut_at_every_byte_of_a_commit(proxy, through, pipeline, wait_for):
     assert pipeline.clean().counts() == pipeline.stream.truth["counts"]
 
 
+def test_commits_of_the_driver_models_are_cut(postgres, daemon, database, faults_bin, pipeline,
+                                              wait_for):
+    """Absorbing and solving are transactions of their own: cut anywhere, nothing counts twice."""
+    faults = [Fault(direction, after, how) for how in ("cut", "reset")
+              for direction, after in (("request", 0), ("request", 30), ("request", REQUEST_BYTES),
+                                       ("reply", -1), ("reply", 0), ("reply", COMMITTED_BYTES))]
+    pipeline.generate(100 * 3 * len(faults), seed=24)
+    with Proxy(postgres.port, application="flightpath/drivers") as proxy:
+        conninfo = f"host=127.0.0.1 port={proxy.port} dbname={database.name} user=postgres"
+        one = daemon(binary=faults_bin, postgres=conninfo, flush_ms=20,
+                     drivers_refresh_ms=100).ready()
+        for fault in faults * 3:
+            struck = len(proxy.struck)
+            proxy.arm(fault)
+            pipeline.send(100)
+            wait_for(lambda: len(proxy.struck) > struck, f"{fault} happens", 30, 0.02)
+        pipeline.caught_up()
+        assert one.stop() == 0
+    daemon(until_caught_up=True).wait(120)
+    assert pipeline.query("SELECT count(*) FROM flightpath.driver_log") == [(0,)]
+    assert pipeline.query("SELECT count(*) FROM flightpath.driver_task"
+                          " WHERE dirty_at IS NOT NULL OR claimed_at IS NOT NULL") == [(0,)]
+    assert pipeline.clean().counts() == pipeline.stream.truth["counts"]
+
+
 def test_nothing_moves_any_more(proxy, through, pipeline, wait_for):
     """Black holes: the deadline breaks the wait off, and what the server holds is released."""
     faults = [Fault("middle", 0, "hole"),

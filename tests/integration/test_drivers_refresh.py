@@ -46,10 +46,13 @@ MODELS = {one["id"]: one for one in [
     driver_model("constant", ITEMS[:3]),
     driver_model("doubled", ITEMS[:3]),
     driver_model("not_applicable", ITEMS[:3]),
+    driver_model("sometimes", ITEMS[:3]),
+    driver_model("early", ITEMS[:2], ["wait_s", "cost"], touchpoint="desk"),
     driver_model("perfect", ITEMS[:2]),
     driver_model("flat", ITEMS[:3]),
     driver_model("many_units", ITEMS[:3], segments=["unit"]),
     driver_model("few_units", ITEMS[:3], segments=["unit"]),
+    driver_model("asked_units", ITEMS[:3], segments=["unit"]),
     driver_model("odd_units", ITEMS[:3], segments=["unit"]),
     driver_model("panel", ITEMS[:3], panel=True),
     driver_model("turning", ITEMS[:3]),
@@ -172,6 +175,14 @@ def operations(n=400):
     return answers(4, n, 4, [.6, .3, -.5, -.3], ["wait_s", "cost"])
 
 
+def sometimes(n=400):
+    """The second driver applies to six in ten, to whom things are a point better; a few skip."""
+    rng = np.random.default_rng(12)
+    rows = answers(11, n, 3, [.6, .5, .3])
+    return [[a, b if (applies := rng.random() < .6) else None, None if rng.random() < .05 else c,
+             y if applies else max(y - 1, 0)] for a, b, c, y in rows]
+
+
 UNITS = range(11, 21)
 TRUTH = (.9, .5, .2)
 
@@ -202,15 +213,23 @@ def solved(lab):
     lab.put("doubled", [[r[0], r[1], r[0], r[-1]] for r in complete()], days_of(400))
     lab.put("not_applicable", [[r[0], None, r[1], r[-1]] for r in complete()], days_of(400),
             absent=[1])
+    lab.put("sometimes", sometimes(), days_of(400), absent=[1])
+    lab.put("early", operations(90), days_of(90, END - WINDOW + 2))
     lab.put("perfect", [[a, b, (a + b) // 2] for a in range(0, 11, 2) for b in range(0, 11, 2)],
             days_of(36))
     lab.put("flat", flat, days_of(200))
     for i, unit in enumerate(UNITS):
         n = 6 if i == 0 else 30 + 40 * i
         lab.put("many_units", unit_rows(unit, n), days_of(n, seed=unit), segment=unit)
+    lab.put("many_units", [[*row[:-1], None] for row in unit_rows(21, 30)], days_of(30),
+            segment=21)  # nobody said how it was
     for i, unit in enumerate(list(UNITS)[:5]):
         n = 60 if i == 0 else 150 + 30 * i
         lab.put("few_units", unit_rows(unit, n), days_of(n, seed=unit), segment=unit)
+    for unit in UNITS:  # each person was asked two of the three
+        rows = [[None if c == i % 3 else v for c, v in enumerate(row)]
+                for i, row in enumerate(unit_rows(unit, 150))]
+        lab.put("asked_units", rows, days_of(150), segment=unit)
     for unit in UNITS:  # the second driver is the same all over a unit; one unit has no whole row
         rows = [[a, unit % 3, None if unit == 20 else b, y] for a, _, b, y in unit_rows(unit, 80)]
         lab.put("odd_units", rows, days_of(80), segment=unit)
@@ -346,6 +365,22 @@ def test_a_driver_that_cannot_be_told(solved, name, dropped, status):
         assert solved.results(name)[1]["does_not_apply"] == 400
 
 
+def test_what_it_is_worth_that_a_driver_applies(solved):
+    rows = [r for r in sometimes() if r[2] is not None]
+    applies = np.array([r[1] is not None for r in rows], dtype=float)
+    told = np.array([0 if r[1] is None else r[1] for r in rows], dtype=float)
+    centred = applies * (told - told.sum() / applies.sum())
+    x = np.column_stack([[r[0] for r in rows], centred, [r[2] for r in rows], applies])
+    wanted = sm.OLS(np.array([r[3] for r in rows], dtype=float), sm.add_constant(x)).fit()
+    results = solved.results("sometimes")
+    assert math.isclose(results[1]["applies_coef"], wanted.params[4], rel_tol=1e-9)
+    assert math.isclose(results[1]["applies_se"], wanted.bse[4], rel_tol=1e-9)
+    assert results[1]["applies_coef"] > .5 and results[1]["does_not_apply"] > 100
+    assert results[0]["applies_coef"] is None and results[2]["applies_se"] is None
+    assert all(r["applies_coef"] is None for r in solved.results("missing")), "skipped is not it"
+    assert all(r["applies_coef"] is None for r in solved.results("not_applicable"))
+
+
 def test_a_perfect_fit_has_no_tests(solved, tmp_path):
     rows = [[a, b, (a + b) // 2] for a in range(0, 11, 2) for b in range(0, 11, 2)]
     fit, results = solved.fit("perfect"), solved.results("perfect")
@@ -396,6 +431,19 @@ def _pooled():
             x.append([float(i == k) for k in range(10)] + row[:-1])
             y.append(row[-1])
     return np.array(y, dtype=float), np.array(x)
+
+
+def test_units_in_which_nobody_answered_everything(solved):
+    results, fits = solved.results("asked_units"), solved.rows("driver_fit", "asked_units")
+    assert {(f["status"], f["method"], f["n"], f["n_complete"]) for f in fits} == {
+        ("ok", "shrunk", 150, 0)}
+    assert all(abs(f["n_eff"] - 100) < 1e-9 for f in fits), "a third of the answers is missing"
+    rows = [([float(unit == k) for k in UNITS] + row[:-1], row[-1])
+            for unit in UNITS for row in unit_rows(unit, 150)]
+    whole = sm.OLS([y for _, y in rows], [x for x, _ in rows]).fit().params[-3:]
+    off = [abs(r["coef"] - whole[r["driver"] - 1]) for r in results]
+    assert np.mean(off) < .06, "all units are alike here"
+    assert np.mean([r["ci_low"] <= whole[r["driver"] - 1] <= r["ci_high"] for r in results]) > .8
 
 
 def test_few_units_stand_alone(solved, tmp_path):
@@ -520,6 +568,18 @@ def test_scoring_versions_are_apart_in_time(solved):
     solved.mark("operations")
     solved.solve(scoring_ms=100)
     assert len(solved.rows("scoring", "operations")) == count + 1, "nothing differs"
+
+
+def test_scoring_waits_for_rows_and_then_not_for_the_clock(solved):
+    def versions():
+        return [v["n"] for v in solved.rows("scoring", "early")]
+    assert solved.fit("early", day=END)["status"] == "ok" and versions() == []
+    last = END - WINDOW + 1  # the first day of the window, left free
+    for seed, more, wanted in ((80, 30, [120]), (81, 140, [120]), (82, 160, [120, 250])):
+        solved.put("early", answers(seed, more, 4, [.6, .3, -.5, -.3], ["wait_s", "cost"]),
+                   [last] * more)
+        solved.solve()
+        assert versions() == wanted, "of 230 rows none is due, of 250 one is"
 
 
 # ---- from Kafka on ------------------------------------------------------------------------------

@@ -538,8 +538,11 @@ def test_views(pipeline, daemon, pg, kafka, topics):
         41, 15, pytest.approx(15 / 41))
     assert calibration["predicted"] == pytest.approx(predicted, abs=1e-12)
     assert calibration["difference"] == pytest.approx(np.mean(everything) - predicted, abs=1e-9)
+    sigma, n = pg.execute("SELECT sigma, n FROM flightpath.scoring WHERE version = %s",
+                          (calibration["model_version"],)).fetchone()
+    both = np.hypot(half, 1.96 * sigma / np.sqrt(n))
     assert calibration["difference_low"] == pytest.approx(
-        np.mean(everything) - half - predicted, abs=1e-9)
+        np.mean(everything) - both - predicted, abs=1e-9)
     assert calibration["status"] == "insufficient_n"  # ± 0.75 of a scale of 4
 
 

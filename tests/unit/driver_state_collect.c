@@ -82,6 +82,47 @@ Test(driver_state_collect, ties)
     drop_state(&state);
 }
 
+/* Columns 0 and 1 are drivers, 2 one that nobody was asked, 4 the outcome. */
+Test(driver_state_collect, who_it_applies_to)
+{
+    const int64_t z[COLUMNS] = {1, 2, 3, 4, 5}, other[COLUMNS] = {4, 3, 2, 1};
+    /* the same by column */
+    const int64_t all[COLUMNS] = {1, 2, 0, 0, 3}, some[COLUMNS] = {1, 0, 0, 0, 2};
+    const int64_t more[COLUMNS] = {4, 3, 0, 0, 1};
+    struct state state = {0};
+    bool full;
+    one(&state, 19, 0, z, 1, 60); /* a block */
+    one(&state, 19, 4, z, 1, 2);
+    one(&state, 27, 0, other, 1, 3); /* also column 3, which is not asked for */
+    one(&state, 17, 2, z, 1, 7);
+    one(&state, 17, 0, z, 1, 11); /* skipped */
+    one(&state, 3, 16, z, 1, 1);  /* an outcome is never "does not apply" in its rows */
+    one(&state, 3, 0, z, 1, 5);
+    struct cx_set *set = new_set(COLUMNS, 3), *wanted = new_set(COLUMNS, 3);
+    void *work = aligned_alloc(16, (cx_collect_work(COLUMNS) + 15) / 16 * 16);
+    cr_assert_eq(cx_collect_applicable(set, 19, state.at, state.len, work, &full), CX_STATE_OK);
+    cr_assert_not(full);
+    for (int i = 0; i < 62; i++)
+        cx_set_add(wanted, &(struct cx_pattern){.observed = 19}, all, 1, 1);
+    for (int i = 0; i < 3; i++)
+        cx_set_add(wanted, &(struct cx_pattern){.observed = 19}, more, 1, 1);
+    for (int i = 0; i < 7; i++)
+        cx_set_add(wanted, &(struct cx_pattern){17, 2, NULL}, some, 1, 1);
+    cx_set_add(wanted, &(struct cx_pattern){3, 16, NULL}, z, 1, 1);
+    cr_assert(equal(set, wanted));
+    drop(set);
+    set = new_set(COLUMNS, 1);
+    cr_assert_eq(cx_collect_applicable(set, 19, state.at, state.len, work, &full), CX_STATE_OK);
+    cr_assert(full);
+    state.at[state.len - 1] ^= 0x80;
+    cr_assert_eq(cx_collect_applicable(wanted, 19, state.at, state.len, work, &full),
+                 CX_STATE_CORRUPT);
+    free(work);
+    drop(set);
+    drop(wanted);
+    drop_state(&state);
+}
+
 Test(driver_state_collect, slots_run_out)
 {
     struct store *store = make_rows(9, 500, 1, 16);

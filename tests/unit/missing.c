@@ -43,10 +43,18 @@ static enum cx_em_status estimate(const struct cx_set *set, uint64_t columns,
     return status;
 }
 
+/* Also that the covariance has the same errors on its diagonal. */
 static bool find_errors(const struct cx_set *set, const int *decimals)
 {
-    double *work = calloc(cx_em_errors_work(set->columns, set->count), sizeof *work);
+    int q = set->columns, p = em.columns - 1;
+    double *work = calloc(cx_em_errors_work(q, set->count), sizeof *work);
+    double *room = calloc((size_t)(q * q * (q + 3)), sizeof *room);
+    double covariance[CX_COLUMNS_MAX * CX_COLUMNS_MAX];
     bool found = cx_em_errors(&errors, &em, set, decimals, work);
+    cr_assert_eq(cx_em_covariance(covariance, &em, set, decimals, work, room), found);
+    for (int j = 0; j < p && found; j++)
+        cr_assert_float_eq(sqrt(covariance[j * p + j]) / errors.observed[j + 1], 1, 1e-12);
+    free(room);
     free(work);
     return found;
 }

@@ -22,15 +22,20 @@ struct analysis {
     struct cx_drivers_question question;
 };
 
-static void begin(struct analysis *a, int columns, int groups)
+static void begin_with(struct analysis *a, int columns, int groups, int patterns)
 {
-    *a = (struct analysis){.total = new_set(columns, 128)};
+    *a = (struct analysis){.total = new_set(columns, patterns)};
     for (int g = 0; g < groups; g++)
-        a->group[g] = new_set(columns, 128);
+        a->group[g] = new_set(columns, patterns);
     a->question = (struct cx_drivers_question){.total = a->total,
                                                .group = (const struct cx_set *const *)a->group,
                                                .groups = groups,
                                                .seed = 17};
+}
+
+static void begin(struct analysis *a, int columns, int groups)
+{
+    begin_with(a, columns, groups, 128);
 }
 
 static void add(struct analysis *a, int group, const struct cx_pattern *key, const int64_t *z)
@@ -451,5 +456,31 @@ Test(solve_drivers, many_drivers)
     cr_assert_float_eq(top3, 3, 1e-9);
     for (int j = 4; j < P; j++) /* the four that matter */
         cr_assert_lt(out.weight[j].value, out.weight[j % 4].value);
+    end(&a);
+}
+
+/* Rows of a pattern each, most answers missing: iterations are slow and many. */
+Test(solve_drivers, what_takes_too_long_is_cut_short)
+{
+    enum { P = 24, ROWS = 560, GROUPS = 6 };
+    struct analysis a;
+    struct cx_random random = cx_random_seed(41, 1);
+    begin_with(&a, P + 1, GROUPS, ROWS);
+    for (int r = 0; r < ROWS; r++) {
+        struct cx_pattern key = {.observed = UINT64_C(1) << P};
+        int64_t z[P + 1], common = cx_random_below(&random, 6);
+        z[P] = cx_random_below(&random, 20);
+        for (int j = 0; j < P; j++) {
+            z[j] = common + cx_random_below(&random, 6);
+            z[P] += j < 4 ? 2 * z[j] : 0;
+            key.observed |= (uint64_t)cx_random_chance(&random, .25) << j;
+        }
+        add(&a, r % GROUPS, &key, z);
+    }
+    cr_assert_eq(analyse(&a), CX_FIT_OK);
+    cr_assert(out.method == CX_METHOD_EM && out.fold.patterns == 512);
+    cr_assert(out.model_based && out.groups == 0 && !out.converged);
+    for (int j = 0; j < P; j++)
+        cr_assert(isfinite(out.fit.coef[j + 1]) && out.flags[j] & CX_FLAG_MODEL_BASED);
     end(&a);
 }

@@ -3,6 +3,7 @@
 #include "analytics/solve_units.h"
 
 #include "analytics/importance.h"
+#include "analytics/missing.h"
 #include "analytics/random.h"
 #include "tests/unit/solve_support.h"
 
@@ -15,12 +16,14 @@ struct world {
     cx_wide *cell[UNITS];
     double truth[UNITS][P];
     int n[UNITS];
+    const struct cx_unit_missing *missing; /* NULL: blocks */
 };
 
 /* Correlation .4 between drivers, residual SD .8, an intercept per unit; between-unit SD of the
  * coefficients `sd`, rows 20 … 400 evenly in the logarithm. */
 static void make(struct world *w, double sd, uint64_t seed)
 {
+    w->missing = NULL;
     struct cx_random random = cx_random_seed(seed, 1);
     for (int u = 0; u < UNITS; u++) {
         w->cell[u] = new_block(P + 1);
@@ -52,7 +55,7 @@ static enum cx_units_status shrink(const struct world *w, int units, struct cx_u
                                    struct cx_unit *unit)
 {
     struct cx_units_question question = {
-        (const cx_wide *const *)w->cell, units, P + 1, decimals, 3, 100};
+        (const cx_wide *const *)w->cell, units, P + 1, decimals, 3, 100, w->missing};
     double *work = malloc(cx_units_work(P + 1, units) * sizeof *work);
     memset(work, 0xaa, cx_units_work(P + 1, units) * sizeof *work);
     enum cx_units_status status = cx_units(all, unit, &question, work);
@@ -112,7 +115,7 @@ Test(solve_units, better_than_separate_and_covered)
     for (int k = 0; k < 2; k++) {
         struct score score = {0};
         for (uint64_t seed = 0; seed < 25; seed++) {
-            struct world w;
+            struct world w = {0};
             static struct cx_units all;
             static struct cx_unit unit[UNITS];
             make(&w, sds[k], 1000 + seed);
@@ -138,7 +141,7 @@ Test(solve_units, errors_by_size_as_published)
     for (int k = 0; k < 2; k++) {
         double sum[4] = {0}, count[4] = {0}, covered = 0;
         for (uint64_t seed = 0; seed < 25; seed++) {
-            struct world w;
+            struct world w = {0};
             static struct cx_units all;
             static struct cx_unit unit[UNITS];
             make(&w, sds[k], 5000 + seed);
@@ -168,7 +171,7 @@ Test(solve_units, errors_by_size_as_published)
 Test(solve_units, shares_over_pooled_correlations)
 {
     enum { N = 2000 };
-    struct world w;
+    struct world w = {0};
     static struct cx_units all;
     static struct cx_unit unit[UNITS];
     static struct cx_cross cross;
@@ -224,7 +227,7 @@ Test(solve_units, shares_over_pooled_correlations)
 
 Test(solve_units, tells_how_units_differ)
 {
-    struct world alike, apart;
+    struct world alike = {0}, apart = {0};
     static struct cx_units all;
     static struct cx_unit unit[UNITS];
     make(&alike, 0, 5);
@@ -244,7 +247,7 @@ Test(solve_units, tells_how_units_differ)
 /* The unit's order, and the units of the data, cannot matter. */
 Test(solve_units, order_and_units_of_measure)
 {
-    struct world w, turned;
+    struct world w = {0}, turned = {0};
     static struct cx_units all, other;
     static struct cx_unit unit[UNITS], back[UNITS];
     make(&w, .1, 9);
@@ -257,7 +260,7 @@ Test(solve_units, order_and_units_of_measure)
             cr_assert_float_eq(unit[u].coef[j].value, back[UNITS - 1 - u].coef[j].value, 1e-9);
     const int tens[P + 1] = {2, 3, 3, 3, 3, 3, 2};
     struct cx_units_question question = {
-        (const cx_wide *const *)w.cell, UNITS, P + 1, tens, 3, 100};
+        (const cx_wide *const *)w.cell, UNITS, P + 1, tens, 3, 100, NULL};
     double *work = malloc(cx_units_work(P + 1, UNITS) * sizeof *work);
     cr_assert_eq(cx_units(&other, back, &question, work), CX_UNITS_OK);
     for (int u = 0; u < UNITS; u++) {
@@ -269,9 +272,145 @@ Test(solve_units, order_and_units_of_measure)
     drop(&w);
 }
 
+/* ---- answers missing ------------------------------------------------------------------------- */
+
+enum { Q = P + 1, PATTERNS = 1 << P };
+
+struct informed {
+    struct cx_unit_missing unit[UNITS];
+    double sigma[UNITS][Q * Q], covariance[UNITS][P * P];
+};
+
+/* EM of the unit's set; its complete rows become its block. */
+static bool inform(struct world *w, struct informed *to, int u, const struct cx_set *set)
+{
+    static struct cx_em em;
+    double *work = calloc(cx_em_work(Q, PATTERNS) + cx_em_errors_work(Q, PATTERNS), sizeof *work);
+    double *room = calloc(P * Q * (Q + 3), sizeof *room);
+    cr_assert(cx_set_complete(set, (1 << Q) - 1, w->cell[u]));
+    const struct cx_em_options options = {.decimals = decimals};
+    bool fine = cx_em(&em, set, (1 << Q) - 1, &options, work) == CX_EM_OK &&
+                em.n_outcome * (1 - em.missing) >= 3 * Q &&
+                cx_em_covariance(to->covariance[u], &em, set, decimals, work, room);
+    memcpy(to->sigma[u], em.sigma, sizeof to->sigma[u]);
+    to->unit[u] =
+        (struct cx_unit_missing){em.n_outcome * (1 - em.missing), to->sigma[u], to->covariance[u]};
+    to->unit[u].n = fine ? to->unit[u].n : 0;
+    free(room);
+    free(work);
+    return fine;
+}
+
+static void new_set(struct cx_set *set)
+{
+    size_t cells = cx_moments_cells(Q) * PATTERNS;
+    cx_set_init(set, Q, calloc(PATTERNS, sizeof *set->pattern), PATTERNS);
+    cx_set_give_cells(set, calloc(cells, sizeof(cx_wide)), cells);
+}
+
+static void empty(struct cx_set *set)
+{
+    set->count = 0;
+    set->used = 0;
+}
+
+static void drop_set(struct cx_set *set)
+{
+    free(set->pattern);
+    free(set->cells);
+}
+
+/* With nothing missing, EM and its information are the sums of products. */
+Test(solve_units, em_of_complete_rows_is_their_block)
+{
+    struct world w = {0};
+    static struct informed informed;
+    static struct cx_units all, same;
+    static struct cx_unit unit[UNITS], again[UNITS];
+    struct cx_set set;
+    make(&w, .1, 12);
+    new_set(&set);
+    cr_assert_eq(shrink(&w, UNITS, &all, unit), CX_UNITS_OK);
+    int count = 0;
+    for (int u = 0; u < UNITS; u++, empty(&set)) {
+        const struct cx_pattern block = {(1 << Q) - 1, 0, w.cell[u]};
+        cr_assert_eq(cx_set_add_block(&set, &block, 1), CX_SET_OK);
+        count += inform(&w, &informed, u, &set);
+    }
+    cr_assert(count > 30 && count < UNITS); /* the smallest by their blocks */
+    w.missing = informed.unit;
+    cr_assert_eq(shrink(&w, UNITS, &same, again), CX_UNITS_OK);
+    cr_assert_float_eq(same.s2 / all.s2, 1, 1e-8);
+    for (int u = 0; u < UNITS; u++)
+        for (int j = 0; j < P; j++) {
+            cr_assert_float_eq(again[u].coef[j].low, unit[u].coef[j].low, 1e-7);
+            cr_assert_float_eq(again[u].coef[j].high, unit[u].coef[j].high, 1e-7);
+            cr_assert_float_eq(again[u].weight[j].value, unit[u].weight[j].value, 1e-7);
+        }
+    drop_set(&set);
+    drop(&w);
+}
+
+/* The units of `make`, of 50 rows on, a third of the answers missing; into blocks and informed. */
+static void make_with_gaps(struct world *w, struct informed *to, uint64_t seed)
+{
+    struct cx_random random = cx_random_seed(seed, 2);
+    struct cx_set set;
+    new_set(&set);
+    for (int u = 0; u < UNITS; u++, empty(&set)) {
+        w->cell[u] = new_block(Q);
+        w->n[u] = 50 + 9 * u;
+        for (int j = 0; j < P; j++)
+            w->truth[u][j] = typical[j] + .1 * cx_random_normal(&random);
+        for (int r = 0; r < w->n[u]; r++) {
+            double common = cx_random_normal(&random), y = .8 * cx_random_normal(&random);
+            struct cx_pattern key = {.observed = 1 << P};
+            int64_t z[Q];
+            for (int j = 0; j < P; j++) {
+                double x = sqrt(.4) * common + sqrt(.6) * cx_random_normal(&random);
+                z[j] = llround(x * SCALE);
+                y += w->truth[u][j] * x;
+                key.observed |= (uint64_t)!cx_random_chance(&random, .35) << j;
+            }
+            z[P] = llround(y * SCALE);
+            cr_assert_eq(cx_set_add(&set, &key, z, 1, 1), CX_SET_OK);
+        }
+        inform(w, to, u, &set);
+    }
+    drop_set(&set);
+}
+
+Test(solve_units, rows_with_gaps_count)
+{
+    struct world w = {0};
+    static struct informed informed;
+    static struct cx_units all;
+    static struct cx_unit unit[UNITS];
+    double square[2] = {0}, covered[2] = {0};
+    enum { SEEDS = 10 };
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        make_with_gaps(&w, &informed, seed);
+        for (int way = 0; way < 2; way++) {
+            w.missing = way ? informed.unit : NULL;
+            cr_assert_eq(shrink(&w, UNITS, &all, unit), CX_UNITS_OK);
+            for (int u = 0; u < UNITS; u++)
+                for (int j = 0; j < P; j++) {
+                    const struct cx_interval *coef = &unit[u].coef[j];
+                    double b = w.truth[u][j], off = coef->value - b;
+                    square[way] += off * off;
+                    covered[way] += coef->low <= b && b <= coef->high;
+                }
+        }
+        drop(&w);
+    }
+    cr_assert(sqrt(square[1] / square[0]) < .8, "%g of the error", sqrt(square[1] / square[0]));
+    double share = covered[1] / (SEEDS * UNITS * P);
+    cr_assert(share > .92 && share < .995, "%g covered", share);
+}
+
 Test(solve_units, awkward)
 {
-    struct world w;
+    struct world w = {0};
     static struct cx_units all;
     static struct cx_unit unit[UNITS];
     make(&w, .1, 2);
