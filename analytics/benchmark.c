@@ -161,6 +161,8 @@ static struct cx_interval around(double value, double reach)
 static struct cx_interval on_scale(const struct cx_benchmark_question *q, double value,
                                    double reach)
 {
+    if (isnan(reach)) /* fmax would make a limit of it */
+        return (struct cx_interval){value, NAN, NAN};
     return (struct cx_interval){value, fmax(value - reach, q->scale_min),
                                 fmin(value + reach, q->scale_max)};
 }

@@ -23,7 +23,7 @@
 #define CX_BENCHMARK_UNITS_MAX 5000
 #define CX_BENCHMARK_SHRINK_MIN 4   /* units; below, values stay as they are */
 #define CX_BENCHMARK_OWN_VARIANCE 5 /* answers; below, variance is that of everybody's answers */
-#define CX_BENCHMARK_BORROWED 10    /* answers of everybody's variance in a unit's own */
+#define CX_BENCHMARK_BORROWED 20    /* answers of everybody's variance in a unit's own */
 #define CX_BENCHMARK_TIER_P 0.9
 
 /* ---- between units --------------------------------------------------------------------------- */
@@ -41,10 +41,11 @@ double cx_between_paule_mandel(int k, const double *y, const double *v);
 
 /* ---- question -------------------------------------------------------------------------------- */
 
-/* The variance taken is (n−1)/(n−1+10) of the unit's own and the rest of everybody's: pooled
- * variance of an answer over n. Own variances of a few whole numbers are often much too small, and
- * with them alone ranges of ranks would cover .93 (100 units of 5 … 200 NPS answers) instead of
- * .95. Variance 0, unknown, or of fewer than 5 answers: everybody's alone. */
+/* The variance taken is (n−1)/(n−1+20) of the unit's own and the rest of everybody's: pooled
+ * variance of an answer over n. Own variances of a few whole numbers are often much too small: with
+ * them alone ranges of ranks cover .93 (100 units of 5 … 200 NPS answers) instead of .95, and twice
+ * as many tiers are false. Units whose variances do differ threefold lose nothing to speak of.
+ * Variance 0, unknown, or of fewer than 5 answers: everybody's alone. */
 struct cx_benchmark_unit {
     double n;        /* answers, effective; > 0 */
     double value;    /* in the KPI's unit */
@@ -75,7 +76,7 @@ enum cx_benchmark_status {
 /* Top: P(among the best third) ≥ CX_BENCHMARK_TIER_P, a third being units/3, rounded, at least 1;
  * bottom likewise of the worst third; middle: anything else, so also who cannot be told. In
  * simulations 3 … 8 of 100 calls are false when units differ by 0.15 SD of an answer; when they
- * hardly differ calls are rare, of 100 units 0 … 1.2 are called falsely, not more. */
+ * hardly differ calls are rare: at most 1 of 100 units is called falsely. */
 enum cx_benchmark_tier { CX_TIER_NONE, CX_TIER_TOP, CX_TIER_MIDDLE, CX_TIER_BOTTOM };
 
 enum cx_benchmark_side { CX_SIDE_NONE, CX_SIDE_ABOVE, CX_SIDE_BELOW, CX_SIDE_UNDECIDED };

@@ -4,6 +4,7 @@
  * sorted, for the order in which they are written. Hazard: memory; a row is kept once, however many
  * segments it is part of, with no more values than it has. */
 #include "daemon/absorb_gather.h"
+#include "daemon/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,26 +16,10 @@
 
 _Static_assert(sizeof(struct fp_gather_row) == 4 * (3 + FP_SEGMENTS) + 24, "no padding");
 
-static void *must_realloc(void *at, size_t size)
-{
-    void *new = realloc(at, size);
-    if (new == NULL)
-        abort();
-    return new;
-}
-
-static void *must_calloc(size_t count, size_t size)
-{
-    void *new = calloc(count, size);
-    if (new == NULL)
-        abort();
-    return new;
-}
-
 void fp_gather_init(struct fp_gather *gather, const struct fp_fitting *fitting)
 {
     *gather = (struct fp_gather){.fitting = fitting, .mask = START_SLOTS - 1};
-    gather->slots = must_calloc(START_SLOTS, sizeof *gather->slots);
+    gather->slots = fp_must_calloc(START_SLOTS, sizeof *gather->slots);
 }
 
 void fp_gather_free(struct fp_gather *gather)
@@ -76,7 +61,7 @@ static void grow_slots(struct fp_gather *g)
 {
     size_t slots = (g->mask + 1) * 2;
     free(g->slots);
-    g->slots = must_calloc(slots, sizeof *g->slots);
+    g->slots = fp_must_calloc(slots, sizeof *g->slots);
     g->mask = slots - 1;
     for (uint32_t i = 0; i < g->entry_count; i++)
         g->slots[slot_of(g, &g->entries[i].row, g->z + g->entries[i].z)] = i + 1;
@@ -87,12 +72,12 @@ static struct fp_gather_entry *new_entry(struct fp_gather *g, const struct fp_ga
 {
     if (g->entry_count == g->entry_capacity) {
         g->entry_capacity = g->entry_capacity ? g->entry_capacity * 2 : 256;
-        g->entries = must_realloc(g->entries, g->entry_capacity * sizeof *g->entries);
+        g->entries = fp_must_realloc(g->entries, g->entry_capacity * sizeof *g->entries);
     }
     size_t values = values_of(row);
     if (g->z_count + values > g->z_capacity) {
         g->z_capacity = (g->z_count + values) * 2;
-        g->z = must_realloc(g->z, g->z_capacity * sizeof *g->z);
+        g->z = fp_must_realloc(g->z, g->z_capacity * sizeof *g->z);
     }
     memcpy(g->z + g->z_count, z, values * sizeof *z);
     struct fp_gather_entry *e = &g->entries[g->entry_count++];
@@ -157,7 +142,7 @@ static void grow_table(const struct fp_gather *g, struct group_table *t)
 {
     size_t slots = t->slots ? (t->mask + 1) * 2 : START_SLOTS;
     free(t->slots);
-    t->slots = must_calloc(slots, sizeof *t->slots);
+    t->slots = fp_must_calloc(slots, sizeof *t->slots);
     t->mask = slots - 1;
     for (uint32_t i = 0; i < g->group_count; i++)
         t->slots[group_slot(g, t, &g->groups[i])] = i + 1;
@@ -177,7 +162,7 @@ static uint32_t group_of(struct fp_gather *g, struct group_table *t,
         return t->slots[at] - 1;
     if (g->group_count == g->group_capacity) {
         g->group_capacity = g->group_capacity ? g->group_capacity * 2 : 64;
-        g->groups = must_realloc(g->groups, g->group_capacity * sizeof *g->groups);
+        g->groups = fp_must_realloc(g->groups, g->group_capacity * sizeof *g->groups);
     }
     g->groups[g->group_count] = group;
     t->slots[at] = ++g->group_count;
@@ -199,7 +184,7 @@ void fp_gather_group(struct fp_gather *g)
 {
     struct group_table table = {NULL, 0};
     size_t kinds = (size_t)__builtin_popcount(g->fitting->segments), used = 0;
-    uint32_t *chosen = must_realloc(NULL, (g->entry_count * kinds + 1) * sizeof *chosen);
+    uint32_t *chosen = fp_must_realloc(NULL, (g->entry_count * kinds + 1) * sizeof *chosen);
     for (uint32_t i = 0; i < g->entry_count; i++)
         for (int k = 0; g->entries[i].count && k < FP_SEGMENTS; k++)
             if (part_of(g, &g->entries[i].row, k)) {
@@ -212,7 +197,7 @@ void fp_gather_group(struct fp_gather *g)
         first += g->groups[i].count;
         g->groups[i].count = 0;
     }
-    g->members = must_realloc(g->members, (used + 1) * sizeof *g->members);
+    g->members = fp_must_realloc(g->members, (used + 1) * sizeof *g->members);
     used = 0;
     for (uint32_t i = 0; i < g->entry_count; i++)
         for (int k = 0; g->entries[i].count && k < FP_SEGMENTS; k++)

@@ -4,19 +4,12 @@
  * again while the one before still waits (it outlived its stored response): what that one
  * contributed stays, as it does in the tallies. */
 #include "daemon/absorb_join.h"
+#include "daemon/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define START_SLOTS 256u
-
-static void *must_realloc(void *at, size_t size)
-{
-    void *new = realloc(at, size);
-    if (new == NULL)
-        abort();
-    return new;
-}
 
 static uint32_t *new_slots(size_t count)
 {
@@ -62,7 +55,7 @@ static void grow(struct fp_joins *j)
 {
     if (j->count == j->capacity) {
         j->capacity = j->capacity ? j->capacity * 2 : 64;
-        j->sides = must_realloc(j->sides, j->capacity * sizeof *j->sides);
+        j->sides = fp_must_realloc(j->sides, j->capacity * sizeof *j->sides);
     }
     if ((size_t)j->count * 2 < j->mask)
         return;

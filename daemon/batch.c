@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "daemon/clock.h"
+#include "daemon/memory.h"
 
 #define DAY_US INT64_C(86400000000)
 #define CHUNK_BYTES (256u * 1024u)
@@ -20,14 +21,6 @@ struct fp_chunk {
     size_t size, used;
     unsigned char at[];
 };
-
-static void *must_realloc(void *at, size_t size)
-{
-    void *new = realloc(at, size);
-    if (new == NULL)
-        abort();
-    return new;
-}
 
 /* ---- arena ----------------------------------------------------------------------------------- */
 
@@ -41,7 +34,7 @@ void *fp_batch_alloc(struct fp_batch *batch, size_t size)
     }
     if (c == NULL || c->size - c->used < size) {
         size_t room = size > CHUNK_BYTES ? size : CHUNK_BYTES;
-        struct fp_chunk *new = must_realloc(NULL, sizeof *new + room);
+        struct fp_chunk *new = fp_must_realloc(NULL, sizeof *new + room);
         *new = (struct fp_chunk){.next = c ? c->next : NULL, .size = room};
         if (c)
             c->next = new;
@@ -90,7 +83,7 @@ static struct fp_record *keep_record(struct fp_batch *batch, const struct fp_rec
 
 struct fp_batch *fp_batch_new(size_t cells_max)
 {
-    struct fp_batch *b = must_realloc(NULL, sizeof *b);
+    struct fp_batch *b = fp_must_realloc(NULL, sizeof *b);
     *b = (struct fp_batch){0};
     fp_delta_init(&b->hours, cells_max);
     fp_delta_init(&b->days, cells_max);
@@ -151,7 +144,7 @@ void fp_batch_free(struct fp_batch *batch)
     do { \
         if ((count) == (capacity)) { \
             (capacity) = (capacity) ? (capacity)*2 : 64; \
-            (array) = must_realloc((array), (size_t)(capacity) * sizeof *(array)); \
+            (array) = fp_must_realloc((array), (size_t)(capacity) * sizeof *(array)); \
         } \
     } while (0)
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "daemon/delta.h"
+#include "daemon/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,14 +9,6 @@
 #include <xxhash.h>
 
 #define START_CAPACITY 1024u
-
-static void *must_realloc(void *at, size_t size)
-{
-    void *new = realloc(at, size);
-    if (new == NULL)
-        abort();
-    return new;
-}
 
 void fp_delta_init(struct fp_delta *delta, size_t limit)
 {
@@ -47,9 +40,9 @@ static size_t slot_of(const struct fp_delta *d, const struct fp_key *key)
 static void grow(struct fp_delta *d)
 {
     d->capacity = d->capacity ? d->capacity * 2 : START_CAPACITY;
-    d->cells = must_realloc(d->cells, d->capacity * sizeof *d->cells);
+    d->cells = fp_must_realloc(d->cells, d->capacity * sizeof *d->cells);
     d->mask = d->capacity * 2 - 1;
-    d->index = must_realloc(d->index, (d->mask + 1) * sizeof *d->index);
+    d->index = fp_must_realloc(d->index, (d->mask + 1) * sizeof *d->index);
     memset(d->index, 0, (d->mask + 1) * sizeof *d->index);
     for (size_t i = 0; i < d->count; i++)
         d->index[slot_of(d, &d->cells[i].key)] = (uint32_t)i + 1;

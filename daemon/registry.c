@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "daemon/install.h"
+#include "daemon/memory.h"
 
 #define CALL_MS 5000
 #define START_SLOTS 1024u
@@ -28,20 +29,12 @@ struct fp_registry {
     bool full[FP_KINDS];
 };
 
-static void *must_calloc(size_t count, size_t size)
-{
-    void *at = calloc(count, size);
-    if (at == NULL)
-        abort();
-    return at;
-}
-
 struct fp_registry *fp_registry_new(void)
 {
     struct fp_registry *r = calloc(1, sizeof *r);
     if (r == NULL)
         return NULL;
-    r->slots = must_calloc(START_SLOTS, sizeof *r->slots);
+    r->slots = fp_must_calloc(START_SLOTS, sizeof *r->slots);
     r->mask = START_SLOTS - 1;
     return r;
 }
@@ -78,7 +71,7 @@ static void remember(struct fp_registry *r, enum fp_kind kind, const char *name,
     if ((r->used + 1) * 2 > r->mask) {
         struct named *old = r->slots;
         size_t count = r->mask + 1;
-        r->slots = must_calloc(count * 2, sizeof *r->slots);
+        r->slots = fp_must_calloc(count * 2, sizeof *r->slots);
         r->mask = count * 2 - 1;
         for (size_t i = 0; i < count; i++)
             if (old[i].name)
@@ -87,7 +80,7 @@ static void remember(struct fp_registry *r, enum fp_kind kind, const char *name,
     }
     struct named *slot = find(r, kind, name, len);
     if (slot->name == NULL) {
-        slot->name = must_calloc(len + 1u, 1);
+        slot->name = fp_must_calloc(len + 1u, 1);
         memcpy(slot->name, name, len);
         r->used++;
     }
@@ -202,16 +195,16 @@ enum fp_status fp_binding_new(struct fp_registry *registry, struct fp_pg *pg,
                               struct fp_model *model, struct fp_binding **binding,
                               struct fp_error *err)
 {
-    struct fp_binding *b = must_calloc(1, sizeof *b);
+    struct fp_binding *b = fp_must_calloc(1, sizeof *b);
     b->model = fp_model_retain(model);
     b->references = 1;
-    b->series = must_calloc((size_t)model->kpi_count + 1, sizeof *b->series);
-    b->items = must_calloc((size_t)model->item_count + 1, sizeof *b->items);
-    b->measures = must_calloc((size_t)model->measure_count + 1, sizeof *b->measures);
-    b->journeys = must_calloc((size_t)model->journey_count + 1, sizeof *b->journeys);
-    b->fittings = must_calloc((size_t)model->driver_model_count + 1, sizeof *b->fittings);
-    struct fp_series series = {b->series,
-                               must_calloc((size_t)model->driver_model_count + 1, sizeof(int32_t))};
+    b->series = fp_must_calloc((size_t)model->kpi_count + 1, sizeof *b->series);
+    b->items = fp_must_calloc((size_t)model->item_count + 1, sizeof *b->items);
+    b->measures = fp_must_calloc((size_t)model->measure_count + 1, sizeof *b->measures);
+    b->journeys = fp_must_calloc((size_t)model->journey_count + 1, sizeof *b->journeys);
+    b->fittings = fp_must_calloc((size_t)model->driver_model_count + 1, sizeof *b->fittings);
+    struct fp_series series = {
+        b->series, fp_must_calloc((size_t)model->driver_model_count + 1, sizeof(int32_t))};
     enum fp_status status = fp_install(pg, model, &series, err);
     if (status == FP_OK) {
         fp_registry_refresh(registry);

@@ -6,6 +6,7 @@
  * see both the stored responses and those earlier in this batch, hence one table of states for
  * both. */
 #include "daemon/settle.h"
+#include "daemon/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,19 +17,11 @@
 #define HOUR_US INT64_C(3600000000)
 #define CELLS_MAX ((size_t)1 << 24) /* bounded by the batch's rows; never reached */
 
-static void *must_realloc(void *at, size_t size)
-{
-    void *new = realloc(at, size);
-    if (new == NULL)
-        abort();
-    return new;
-}
-
 #define GROW(array, count, capacity) \
     do { \
         if ((count) == (capacity)) { \
             (capacity) = (capacity) ? (capacity)*2 : 64; \
-            (array) = must_realloc((array), (size_t)(capacity) * sizeof *(array)); \
+            (array) = fp_must_realloc((array), (size_t)(capacity) * sizeof *(array)); \
         } \
     } while (0)
 
@@ -72,7 +65,7 @@ static void start_drivers(struct fp_settlement *s, const struct fp_binding *bind
     for (int i = 0; i < s->driver_count; i++)
         s->drivers[i].len = 0;
     if (count > s->driver_count) {
-        s->drivers = must_realloc(s->drivers, sizeof *s->drivers * (size_t)count);
+        s->drivers = fp_must_realloc(s->drivers, sizeof *s->drivers * (size_t)count);
         memset(s->drivers + s->driver_count, 0,
                sizeof *s->drivers * (size_t)(count - s->driver_count));
         s->driver_count = count;
@@ -90,7 +83,7 @@ void fp_settlement_start(struct fp_settlement *s, const struct fp_batch *batch)
     s->state_count = s->tombstone_count = s->erased_count = s->rejected_count = 0;
     start_drivers(s, batch->binding);
     s->share_count = batch->share_count;
-    s->count = must_realloc(s->count, sizeof *s->count * (size_t)(batch->share_count + 1));
+    s->count = fp_must_realloc(s->count, sizeof *s->count * (size_t)(batch->share_count + 1));
     memset(s->count, 0, sizeof *s->count * (size_t)(batch->share_count + 1));
     size_t slots = 64;
     while (slots < batch->row_count * 2 + 64)
@@ -113,7 +106,7 @@ static size_t slot_of(const struct fp_settlement *s, int32_t source, struct fp_s
 
 static void reindex(struct fp_settlement *s, size_t slots)
 {
-    s->index = must_realloc(s->index, slots * sizeof *s->index);
+    s->index = fp_must_realloc(s->index, slots * sizeof *s->index);
     memset(s->index, 0, slots * sizeof *s->index);
     s->mask = slots - 1;
     for (size_t i = 0; i < s->state_count; i++)
@@ -220,8 +213,8 @@ static void observe(struct fp_settlement *s, const struct fp_state *state, int s
 {
     for (uint32_t i = 0; i < state->observed_count; i++) {
         int64_t w = state->weight, y = fp_observed_answer(state->observed[i]);
-        struct fp_key key = fp_prediction_key(fp_observed_series(state->observed[i]), state->hour,
-                                              state->unit, 0);
+        struct fp_key key =
+            fp_prediction_key(fp_observed_series(state->observed[i]), state->hour, state->unit, 0);
         int64_t *count = fp_delta_cell(&s->predictions, key)->count;
         count[FP_PREDICT_N] += sign;
         count[FP_PREDICT_WEIGHT] += sign * w;

@@ -6,6 +6,7 @@
  * Hazard: a series that began later has taken up stored responses of its window; which ones, only
  * the stored row tells, so there its word is taken, and how often is told. */
 #include "daemon/verify_drivers.h"
+#include "daemon/memory.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,25 +18,6 @@
 
 #define HELD_BYTES_MAX (192u << 20) /* of each kind in memory; more go to temporary files */
 #define DAY_US INT64_C(86400000000)
-
-static void *must_calloc(size_t count, size_t size)
-{
-    void *at = calloc(count ? count : 1, size);
-    if (at == NULL)
-        abort();
-    return at;
-}
-
-static void *grown(void *at, size_t *capacity, size_t wanted, size_t size)
-{
-    if (wanted <= *capacity)
-        return at;
-    *capacity = wanted * 2;
-    void *more = realloc(at, *capacity * size);
-    if (more == NULL)
-        abort();
-    return more;
-}
 
 /* ---- series ---------------------------------------------------------------------------------- */
 
@@ -117,7 +99,7 @@ static enum fp_status read_series(struct fp_verify_drivers *d, struct fp_error *
         "  flightpath.programme), newest - window_days)"
         " FROM flightpath.driver_series s WHERE current ORDER BY series",
         NULL, 0, FP_VERIFY_PG_MS, &r, err);
-    d->series = must_calloc(status == FP_OK ? (size_t)fp_pg_rows(r) : 0, sizeof *d->series);
+    d->series = fp_must_calloc(status == FP_OK ? (size_t)fp_pg_rows(r) : 0, sizeof *d->series);
     for (int i = 0; status == FP_OK && i < fp_pg_rows(r); i++)
         for (int k = 0; k < model->driver_model_count; k++) {
             if (strcmp(model->driver_models[k].id, fp_pg_text(r, i, 1)) != 0 ||
@@ -144,10 +126,10 @@ static enum fp_status read_series(struct fp_verify_drivers *d, struct fp_error *
 static void map_models(struct fp_verify_drivers *d)
 {
     const struct fp_verify *v = d->v;
-    d->of_model = must_calloc((size_t)v->model_count, sizeof *d->of_model);
+    d->of_model = fp_must_calloc((size_t)v->model_count, sizeof *d->of_model);
     for (int i = 0; i < v->model_count; i++) {
         const struct fp_model *model = v->models[i].model;
-        d->of_model[i] = must_calloc((size_t)model->driver_model_count, sizeof **d->of_model);
+        d->of_model[i] = fp_must_calloc((size_t)model->driver_model_count, sizeof **d->of_model);
         for (int k = 0; k < model->driver_model_count; k++) {
             d->of_model[i][k] = FP_NONE;
             for (int s = 0; s < d->count; s++)
@@ -160,10 +142,10 @@ static void map_models(struct fp_verify_drivers *d)
 
 enum fp_status fp_verify_drivers_open(struct fp_verify *v, struct fp_error *err)
 {
-    struct fp_verify_drivers *d = v->drivers = must_calloc(1, sizeof *d);
+    struct fp_verify_drivers *d = v->drivers = fp_must_calloc(1, sizeof *d);
     d->v = v;
     d->no_people = v->key == NULL;
-    d->room = must_calloc(1, sizeof(struct fp_moment_row) + CX_COLUMNS_MAX * sizeof(int64_t));
+    d->room = fp_must_calloc(1, sizeof(struct fp_moment_row) + CX_COLUMNS_MAX * sizeof(int64_t));
     fp_spill_init(&d->rows, HELD_BYTES_MAX);
     fp_spill_init(&d->joins, HELD_BYTES_MAX);
     enum fp_status status = read_series(d, err);
@@ -316,8 +298,9 @@ static void write_key(uint8_t key[FP_KEY_LEN], uint64_t high, uint64_t low)
 static void offer(struct fp_verify_drivers *d, const struct fp_moment_row *row, uint32_t index)
 {
     size_t words = (sizeof *row + fp_moment_values(row) * sizeof *row->z) / sizeof *d->offers;
-    d->offers = grown(d->offers, &d->offer_capacity, d->offer_len + words, sizeof *d->offers);
-    d->index = grown(d->index, &d->index_capacity, d->index_count + 1, sizeof *d->index);
+    d->offers =
+        fp_must_grow(d->offers, &d->offer_capacity, d->offer_len + words, sizeof *d->offers);
+    d->index = fp_must_grow(d->index, &d->index_capacity, d->index_count + 1, sizeof *d->index);
     memcpy(d->offers + d->offer_len, row, words * sizeof *d->offers);
     d->index[d->index_count++] = (struct fp_moment_offer){index, d->offer_len};
     d->offer_len += words;

@@ -7,6 +7,7 @@
  * database's rows and parts on the other. Two blocks of sums are all the memory that takes.
  * The sums are made here by the definition (analytics/moments.h); only decoding a state is shared.
  * Hazard: sums of 128 bits; what would not fit ends the comparison with an error. */
+#include "daemon/memory.h"
 #include "daemon/verify_drivers.h"
 
 #include <inttypes.h>
@@ -36,17 +37,6 @@ struct comparing {
     cx_wide block[CELLS_MAX];
     bool overflow;
 };
-
-static void *grown(void *at, size_t *capacity, size_t wanted, size_t size)
-{
-    if (wanted <= *capacity)
-        return at;
-    *capacity = wanted * 2;
-    void *more = realloc(at, *capacity * size);
-    if (more == NULL)
-        abort();
-    return more;
-}
 
 /* ---- differences ----------------------------------------------------------------------------- */
 
@@ -173,7 +163,7 @@ static void add_part(struct comparing *c, const struct listed *at)
 
 static void append(struct comparing *c, struct listed one)
 {
-    c->list = grown(c->list, &c->capacity, c->count + 1, sizeof *c->list);
+    c->list = fp_must_grow(c->list, &c->capacity, c->count + 1, sizeof *c->list);
     if (c->d->no_people)
         one.people = 0;
     c->list[c->count++] = one;
@@ -313,7 +303,8 @@ static enum fp_status look_into(struct comparing *c, int bucket, struct fp_error
     size_t len = 0, count = 0;
     enum fp_status status = fp_spill_take(&c->d->rows, bucket, &bytes, &len, err);
     for (size_t at = 0; status == FP_OK && at < len; at += c->rows[count++]->size) {
-        c->rows = grown(c->rows, &c->row_capacity, count + 1, sizeof(struct fp_moment_row *));
+        c->rows =
+            fp_must_grow(c->rows, &c->row_capacity, count + 1, sizeof(struct fp_moment_row *));
         c->rows[count] = (struct fp_moment_row *)(void *)(bytes + at);
     }
     if (count)

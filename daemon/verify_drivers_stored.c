@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The database's side of driver models: states as they are stored, and what driver_log would still
  * change in them. Sides of joins matter only where the log has rows that join. */
+#include "daemon/memory.h"
 #include "daemon/verify_drivers.h"
 
 #include <inttypes.h>
@@ -25,14 +26,6 @@ struct loading {
     bool joins; /* driver_log has a row that joins */
 };
 
-static void *must_realloc(void *at, size_t size)
-{
-    void *grown = realloc(at, size);
-    if (grown == NULL)
-        abort();
-    return grown;
-}
-
 static int digit(char c)
 {
     return c >= 'a' ? c - 'a' + 10 : c - '0';
@@ -43,7 +36,7 @@ static void decode_hex(struct bytes *bytes, const char *hex)
     size_t len = strlen(hex) / 2;
     if (len + 1 > bytes->capacity) {
         bytes->capacity = 2 * len + 64;
-        bytes->at = must_realloc(bytes->at, bytes->capacity);
+        bytes->at = fp_must_realloc(bytes->at, bytes->capacity);
     }
     for (size_t i = 0; i < len; i++)
         bytes->at[i] = (uint8_t)(digit(hex[2 * i]) * 16 + digit(hex[2 * i + 1]));
@@ -125,7 +118,7 @@ static enum fp_status take_state(struct loading *l, int at, const struct fp_pg_r
     size_t room = (l->bytes.len + 7) / 8 * 8;
     if (room > l->capacity) {
         l->capacity = room * 2;
-        l->out = must_realloc(l->out, sizeof *l->out + l->capacity);
+        l->out = fp_must_realloc(l->out, sizeof *l->out + l->capacity);
     }
     *l->out = (struct fp_moment_row){.kind = FP_MOMENT_STATE,
                                      .size = (uint32_t)(sizeof *l->out + room),
@@ -212,7 +205,7 @@ static enum fp_status take_event(struct loading *l, int at, const struct fp_pg_r
 enum fp_status fp_moment_load(struct fp_verify_drivers *d, struct fp_error *err)
 {
     struct loading l = {.d = d, .capacity = CX_COLUMNS_MAX * sizeof(int64_t)};
-    l.out = must_realloc(NULL, sizeof *l.out + l.capacity);
+    l.out = fp_must_realloc(NULL, sizeof *l.out + l.capacity);
     enum fp_status status =
         each(&l, "driver_states",
              "SELECT series, encode(state, 'hex'), kind, segment, day, people, n"

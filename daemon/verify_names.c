@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "daemon/memory.h"
 #include "daemon/verify.h"
 
 #define XXH_INLINE_ALL
@@ -22,17 +23,9 @@ struct fp_verify_names {
     size_t mask;
 };
 
-static void *must_realloc(void *at, size_t size)
-{
-    void *grown = realloc(at, size ? size : 1);
-    if (grown == NULL)
-        abort();
-    return grown;
-}
-
 struct fp_verify_names *fp_verify_names_new(void)
 {
-    struct fp_verify_names *names = must_realloc(NULL, sizeof *names);
+    struct fp_verify_names *names = fp_must_realloc(NULL, sizeof *names);
     *names = (struct fp_verify_names){0};
     return names;
 }
@@ -53,10 +46,10 @@ void fp_verify_names_add(struct fp_verify_names *names, enum fp_kind kind, int32
 {
     if (names->count == names->capacity) {
         names->capacity = names->capacity ? names->capacity * 2 : 256;
-        names->at = must_realloc(names->at, names->capacity * sizeof *names->at);
+        names->at = fp_must_realloc(names->at, names->capacity * sizeof *names->at);
     }
     size_t len = strlen(name);
-    char *copy = must_realloc(NULL, len + 1);
+    char *copy = fp_must_realloc(NULL, len + 1);
     memcpy(copy, name, len + 1);
     names->at[names->count++] = (struct known){copy, (uint32_t)len, id, kind};
 }
@@ -78,7 +71,7 @@ void fp_verify_names_index(struct fp_verify_names *names)
     size_t slots = 64;
     while (slots < names->count * 2 + 2)
         slots *= 2;
-    names->slots = must_realloc(names->slots, slots * sizeof *names->slots);
+    names->slots = fp_must_realloc(names->slots, slots * sizeof *names->slots);
     memset(names->slots, 0, slots * sizeof *names->slots);
     names->mask = slots - 1;
     for (size_t i = 0; i < names->count; i++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "daemon/verify_repeat.h"
+#include "daemon/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,19 +8,11 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-static void *must_alloc(size_t count, size_t size)
-{
-    void *at = calloc(count ? count : 1, size);
-    if (at == NULL)
-        abort();
-    return at;
-}
-
 struct fp_repeat *fp_repeat_new(int64_t size)
 {
-    struct fp_repeat *r = must_alloc(1, sizeof *r);
+    struct fp_repeat *r = fp_must_calloc(1, sizeof *r);
     r->size = size;
-    r->chunk = must_alloc(FP_REPEAT_CHUNK, sizeof *r->chunk);
+    r->chunk = fp_must_calloc(FP_REPEAT_CHUNK, sizeof *r->chunk);
     return r;
 }
 
@@ -68,13 +61,13 @@ static void make_room(struct fp_repeat *r)
     if (r->kept_count + r->count <= r->room_capacity)
         return;
     size_t capacity = (r->kept_count + r->count) * 2;
-    struct fp_repeat_id *kept = must_alloc(capacity, sizeof *kept);
+    struct fp_repeat_id *kept = fp_must_calloc(capacity, sizeof *kept);
     if (r->kept_count)
         memcpy(kept, r->kept, r->kept_count * sizeof *kept);
     free(r->kept);
     free(r->room);
     r->kept = kept;
-    r->room = must_alloc(capacity, sizeof *r->room);
+    r->room = fp_must_calloc(capacity, sizeof *r->room);
     r->room_capacity = capacity;
 }
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "daemon/batch.h" /* enum fp_count and the columns of coverage only */
+#include "daemon/memory.h"
 #include "daemon/verify.h"
 #include "daemon/verify_drivers.h"
 #include "daemon/verify_predictions.h"
@@ -41,17 +42,6 @@ struct verdict {
     int64_t index; /* what stands, or NOTHING */
     struct fp_row_when when;
 };
-
-static void *grown(void *at, size_t *capacity, size_t wanted, size_t size)
-{
-    if (wanted <= *capacity)
-        return at;
-    *capacity = wanted * 2;
-    void *more = realloc(at, *capacity * size);
-    if (more == NULL)
-        abort();
-    return more;
-}
 
 /* ---- contributions --------------------------------------------------------------------------- */
 
@@ -142,8 +132,8 @@ static void find_forgets(struct work *w, const struct group *g, int64_t earliest
              e++) {
             if (v->erasures[e].forget.before_us < earliest_us)
                 continue;
-            w->forgets =
-                grown(w->forgets, &w->forget_capacity, w->forget_count + 1, sizeof *w->forgets);
+            w->forgets = fp_must_grow(w->forgets, &w->forget_capacity, w->forget_count + 1,
+                                      sizeof *w->forgets);
             w->forgets[w->forget_count++] = v->erasures[e].forget;
         }
     }
@@ -177,7 +167,7 @@ static struct facts facts_of(struct work *w, const struct group *g)
 
 static void settle_exactly(struct work *w, const struct group *g, struct verdict *verdict)
 {
-    w->claims = grown(w->claims, &w->claim_capacity, g->count, sizeof *w->claims);
+    w->claims = fp_must_grow(w->claims, &w->claim_capacity, g->count, sizeof *w->claims);
     for (size_t i = 0; i < g->count; i++) {
         const struct fp_verify_row *row = g->log[i];
         w->claims[i] = (struct fp_claim){.offset = row->offset,
@@ -420,7 +410,7 @@ static enum fp_status look_into(struct work *w, int bucket, struct fp_error *err
     if (status != FP_OK)
         return status;
     for (size_t at = 0; at < len; at += rows[row_count++]->size) {
-        rows = grown(rows, &capacity, row_count + 1, sizeof *rows);
+        rows = fp_must_grow(rows, &capacity, row_count + 1, sizeof *rows);
         rows[row_count] = fp_row_at(bytes + at);
     }
     if (row_count)

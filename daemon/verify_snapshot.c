@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/memory.h"
 #include "daemon/verify.h"
 #include "daemon/verify_drivers.h"
 #include "daemon/verify_predictions.h"
@@ -18,14 +19,6 @@
     "(SELECT topic, partition, incarnation, row_number() OVER (ORDER BY topic, partition)" \
     " - 1 AS part FROM flightpath.ingest_position) AS p"
 /* clang-format on */
-
-static void *must_calloc(size_t count, size_t size)
-{
-    void *at = calloc(count ? count : 1, size);
-    if (at == NULL)
-        abort();
-    return at;
-}
 
 static enum fp_status ask(struct fp_verify *v, const char *sql, struct fp_pg_result **result,
                           struct fp_error *err)
@@ -119,7 +112,7 @@ static enum fp_status read_positions(struct fp_verify *v, struct fp_error *err)
             " anchor_hash FROM flightpath.ingest_position ORDER BY topic, partition",
             &r, err);
     v->part_count = status == FP_OK ? fp_pg_rows(r) : 0;
-    v->parts = must_calloc((size_t)v->part_count, sizeof *v->parts);
+    v->parts = fp_must_calloc((size_t)v->part_count, sizeof *v->parts);
     for (int i = 0; i < v->part_count; i++) {
         struct fp_verify_part *p = &v->parts[i];
         *p = (struct fp_verify_part){.topic = strdup(fp_pg_text(r, i, 0)),
@@ -155,7 +148,7 @@ static enum fp_status read_gaps(struct fp_verify *v, struct fp_error *err)
             " USING (topic, partition, incarnation) ORDER BY 1, 2",
             &r, err);
     v->gap_count = status == FP_OK ? fp_pg_rows(r) : 0;
-    v->gaps = must_calloc((size_t)v->gap_count, sizeof *v->gaps);
+    v->gaps = fp_must_calloc((size_t)v->gap_count, sizeof *v->gaps);
     for (int i = 0; i < v->gap_count; i++) {
         struct fp_verify_gap *g = &v->gaps[i];
         *g =
@@ -204,9 +197,9 @@ static enum fp_status bind(struct fp_verify *v, struct fp_verify_model *m, struc
 {
     const struct fp_model *model = m->model;
     char name[512];
-    m->series = must_calloc((size_t)model->kpi_count, sizeof *m->series);
-    m->items = must_calloc((size_t)model->item_count, sizeof *m->items);
-    m->measures = must_calloc((size_t)model->measure_count, sizeof *m->measures);
+    m->series = fp_must_calloc((size_t)model->kpi_count, sizeof *m->series);
+    m->items = fp_must_calloc((size_t)model->item_count, sizeof *m->items);
+    m->measures = fp_must_calloc((size_t)model->measure_count, sizeof *m->measures);
     for (int i = 0; i < model->item_count; i++)
         m->items[i] =
             (int16_t)fp_verify_names_id(v->names, FP_KIND_ITEM, fp_slice_of(model->items[i].id));
@@ -254,7 +247,7 @@ static enum fp_status read_models(struct fp_verify *v, struct fp_error *err)
             " ORDER BY (SELECT model_hash FROM flightpath.programme) = hash DESC",
             &r, err);
     int count = status == FP_OK ? fp_pg_rows(r) : 0;
-    v->models = must_calloc((size_t)count, sizeof *v->models);
+    v->models = fp_must_calloc((size_t)count, sizeof *v->models);
     for (int i = 0; status == FP_OK && i < count; i++) {
         snprintf(v->models[i].hash, sizeof v->models[i].hash, "%s", fp_pg_text(r, i, 0));
         v->model_count = i + 1;
@@ -353,7 +346,7 @@ static enum fp_status read_ledger(struct fp_verify *v, struct fp_error *err)
             " USING (topic, partition, incarnation) ORDER BY 1, 2",
             &r, err);
     int count = status == FP_OK ? fp_pg_rows(r) : 0;
-    v->ranges = must_calloc((size_t)(count + v->part_count), sizeof *v->ranges);
+    v->ranges = fp_must_calloc((size_t)(count + v->part_count), sizeof *v->ranges);
     for (int i = 0; i < count; i++)
         add_range(v, r, i);
     fp_pg_result_free(r);
@@ -367,9 +360,10 @@ static enum fp_status read_ledger(struct fp_verify *v, struct fp_error *err)
 enum fp_status fp_verify_snapshot(struct fp_verify *v, struct fp_error *err)
 {
     typedef enum fp_status (*step)(struct fp_verify *, struct fp_error *);
-    static const step steps[] = {read_programme, read_positions, read_gaps,  read_names,
-                                 read_models,    read_overflow,  read_ledger,
-                                 fp_verify_predictions_open, fp_verify_drivers_open};
+    static const step steps[] = {
+        read_programme,        read_positions, read_gaps,   read_names,
+        read_models,           read_overflow,  read_ledger, fp_verify_predictions_open,
+        fp_verify_drivers_open};
     static const char *const opening[] = {
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         "SELECT set_config('statement_timeout', '0', true),"

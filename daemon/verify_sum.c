@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "daemon/verify_sum.h"
+#include "daemon/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define PENDING_MIN 262144u
-
-static void *must_alloc(size_t count, size_t size)
-{
-    void *at = calloc(count ? count : 1, size);
-    if (at == NULL)
-        abort();
-    return at;
-}
 
 void fp_sum_init(struct fp_sum *sum, int width)
 {
@@ -79,8 +72,8 @@ static void compact(struct fp_sum *sum)
         return;
     qsort(sum->pending, sum->pending_count, sizeof *sum->pending, by_key);
     size_t most = sum->count + distinct(sum);
-    int32_t(*keys)[FP_SUM_KEYS] = must_alloc(most, sizeof *keys);
-    int64_t *values = must_alloc(most * width, sizeof *values);
+    int32_t(*keys)[FP_SUM_KEYS] = fp_must_calloc(most, sizeof *keys);
+    int64_t *values = fp_must_calloc(most * width, sizeof *values);
     while (i < sum->count || j < sum->pending_count) {
         int order = i == sum->count           ? 1
                     : j == sum->pending_count ? -1
@@ -108,7 +101,7 @@ void fp_sum_add(struct fp_sum *sum, const struct fp_sum_entry *entry)
         size_t wanted = sum->count > PENDING_MIN ? sum->count : PENDING_MIN;
         if (sum->pending_capacity < wanted) {
             free(sum->pending);
-            sum->pending = must_alloc(wanted, sizeof *sum->pending);
+            sum->pending = fp_must_calloc(wanted, sizeof *sum->pending);
             sum->pending_capacity = wanted;
         }
     }

@@ -14,6 +14,35 @@
 
 /* ---- figures --------------------------------------------------------------------------------- */
 
+static bool read_number(const char *text, uint64_t least, uint64_t *value)
+{
+    char *end = NULL;
+    *value = text && *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
+    return end && !*end && *value >= least;
+}
+
+bool cover_arguments(int argc, char **argv, struct cover_run *run, const char *const *names,
+                     bool *wanted)
+{
+    for (int i = 1; i < argc; i++) {
+        uint64_t value = 0;
+        int s = 0;
+        while (names[s] && strcmp(argv[i], names[s]) != 0)
+            s++;
+        if (names[s])
+            wanted[s] = true;
+        else if (!strcmp(argv[i], "--only") && argv[i + 1])
+            run->only = argv[++i];
+        else if (!strcmp(argv[i], "--replicates") && read_number(argv[i + 1], 2, &value))
+            run->replicates = (int)value, i++;
+        else if (!strcmp(argv[i], "--seed") && read_number(argv[i + 1], 0, &value))
+            run->seed = value, i++;
+        else
+            return false;
+    }
+    return true;
+}
+
 int cover_replicates(const struct cover_run *run, int own)
 {
     return run->replicates > 0 ? run->replicates : own;

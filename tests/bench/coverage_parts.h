@@ -21,6 +21,10 @@ struct cover_run {
     int judged, outside, failed;
 };
 
+/* Reads `[SECTION …] [--replicates N] [--seed S] [--only CELL]`. names: of the sections, NULL at
+ * the end; wanted[i] of those named. False: it is none of that. */
+bool cover_arguments(int argc, char **argv, struct cover_run *run, const char *const *names,
+                     bool *wanted);
 int cover_replicates(const struct cover_run *run, int own);
 bool cover_wanted(const struct cover_run *run, const char *cell);
 void cover_head(const char *title);

@@ -56,14 +56,9 @@ static void speed(struct cover_run *run)
     free(s);
 }
 
-static const struct section {
-    const char *name;
-    void (*run)(struct cover_run *);
-} sections[] = {{"streams", kpi_streams},
-                {"memory", kpi_memory_section},
-                {"episodes", kpi_episodes},
-                {"estate", kpi_estate},
-                {"speed", speed}};
+static const char *const names[] = {"streams", "memory", "episodes", "estate", "speed", NULL};
+static void (*const sections[])(struct cover_run *) = {kpi_streams, kpi_memory_section,
+                                                       kpi_episodes, kpi_estate, speed};
 
 enum { SECTIONS = sizeof sections / sizeof *sections };
 
@@ -74,40 +69,12 @@ static _Noreturn void usage(void)
     exit(2);
 }
 
-static uint64_t number(const char *text, uint64_t least)
-{
-    char *end = NULL;
-    uint64_t value = text && *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
-    if (!end || *end || value < least)
-        usage();
-    return value;
-}
-
-static void parse(int argc, char **argv, struct cover_run *run, bool *wanted)
-{
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--replicates")) {
-            run->replicates = (int)number(argv[++i], 2);
-        } else if (!strcmp(argv[i], "--seed")) {
-            run->seed = number(argv[++i], 0);
-        } else if (!strcmp(argv[i], "--only") && argv[i + 1]) {
-            run->only = argv[++i];
-        } else {
-            int s = 0;
-            while (s < SECTIONS && strcmp(argv[i], sections[s].name) != 0)
-                s++;
-            if (s == SECTIONS)
-                usage();
-            wanted[s] = true;
-        }
-    }
-}
-
 int main(int argc, char **argv)
 {
     struct cover_run run = {.seed = SEED};
     bool wanted[SECTIONS] = {0}, any = false;
-    parse(argc, argv, &run, wanted);
+    if (!cover_arguments(argc, argv, &run, names, wanted))
+        usage();
     for (int s = 0; s < SECTIONS; s++)
         any |= wanted[s];
     printf("seed %llu%s\n", (unsigned long long)run.seed,
@@ -115,8 +82,8 @@ int main(int argc, char **argv)
     for (int s = 0; s < SECTIONS; s++)
         if (wanted[s] || !any) {
             clock_t begin = clock();
-            sections[s].run(&run);
-            printf("%s: %.0f s of CPU\n", sections[s].name, seconds(begin));
+            sections[s](&run);
+            printf("%s: %.0f s of CPU\n", names[s], seconds(begin));
         }
     printf("\n%d figures judged: %d outside what is demanded, %d by more than 2 MC se (FAIL)\n",
            run.judged, run.outside, run.failed);

@@ -201,13 +201,15 @@ def test_every_prediction_and_a_version_that_changes_on_the_way(pipeline, daemon
     one = daemon(**OPTIONS).ready()
     pipeline.caught_up()
     # one model has another row; one row has too few measures, one is not finite: as if not there
-    plant(pg, "bag_drop_operations", [400.1, 1.3, 70.5], [-0.002, -0.25, 0.0011], 3.4, sigma=0)
-    plant(pg, "bag_drop_operations", [1.0, 2.0], [3.0, 4.0])
-    last = plant(pg, "booking_operations", [float("nan"), 2.0], [3.0, 4.0])
+    with pg.transaction():  # seen all at once
+        plant(pg, "bag_drop_operations", [400.1, 1.3, 70.5], [-0.002, -0.25, 0.0011], 3.4, sigma=0)
+        plant(pg, "bag_drop_operations", [1.0, 2.0], [3.0, 4.0])
+        last = plant(pg, "booking_operations", [float("nan"), 2.0], [3.0, 4.0])
     assert last == first + 3
     wait_for(lambda: one.events("scoring_adopted"), "the versions are seen", 15)
     pipeline.send(3_000).caught_up()
-    between = plant_all(pg, 2)
+    with pg.transaction():
+        between = plant_all(pg, 2)
     wait_for(lambda: len(one.events("scoring_adopted")) >= 2, "the next one is seen", 15)
     pipeline.send().caught_up()
     versions = predictions_are_right(pipeline, pg)

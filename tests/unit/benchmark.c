@@ -163,14 +163,14 @@ Test(benchmark, variances)
     double df = 19 + 3 + 29 + 49, pool = (19 * 4 + 3 * 0.0004 + 49 * 5) / df;
     cr_assert_eq(r.status, CX_BENCHMARK_OK);
     near(r.all.answer_variance, pool, 1e-14);
-    near(r.out[0].variance, (19 * 4 + 10 * pool) / 29 / 20, 1e-14);
-    near(r.out[5].variance, (49 * 5 + 10 * pool) / 59 / 50, 1e-14);
+    near(r.out[0].variance, (19 * 4 + 20 * pool) / 39 / 20, 1e-14);
+    near(r.out[5].variance, (49 * 5 + 20 * pool) / 69 / 50, 1e-14);
     for (int i = 0; i < 6; i++) {
         bool own = i == 0 || i == 5;
         cr_assert_eq(r.out[i].pooled, !own);
         if (!own)
             near(r.out[i].variance, pool / unit[i].n, 1e-14);
-        double t = cx_t_quantile(0.95, i == 0 ? 29 : i == 5 ? 59 : df);
+        double t = cx_t_quantile(0.95, i == 0 ? 39 : i == 5 ? 69 : df);
         near(r.out[i].raw.high - unit[i].value, t * sqrt(r.out[i].variance), 1e-13);
         cr_assert_lt(r.out[i].shrunk.low, r.out[i].shrunk.high);
         cr_assert(r.out[i].own > 0 && r.out[i].own < 1);
@@ -416,11 +416,11 @@ Test(benchmark, rest)
                 double part = share * share * r.out[m].variance;
                 mean += share * unit[m].value;
                 variance += part;
-                denominator += part * part / (unit[m].n + 9);
+                denominator += part * part / (unit[m].n + 19);
             }
         double own = r.out[i].variance;
         variance += own;
-        denominator += own * own / (unit[i].n + 9);
+        denominator += own * own / (unit[i].n + 19);
         double t = cx_t_quantile(0.95, variance * variance / denominator);
         near(r.out[i].rest.value, unit[i].value - mean, 1e-12);
         near(r.out[i].rest.high, unit[i].value - mean + t * sqrt(variance), 1e-12);
