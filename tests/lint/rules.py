@@ -265,7 +265,8 @@ RULES = [include_direction, owner, sizes, width, spdx, design_comment, readme, p
 
 PURE = re.compile(
     r"(cx_|gsl_|_?_?(mem|str)(cpy|move|set|cmp|chr|len|ncmp|mem)(_chk)?$"
-    r"|__(u?(div|mod|divmod)ti4?3?|mulo?ti4|mulodi4|(fix|float)\w+)$|__stack_chk_fail$|__assert_fail$"
+    r"|__(u?(div|mod)ti3|u?divmodti4|mulo?ti4|mulodi4|(fix|float)\w+)$"
+    r"|__stack_chk_fail$|__assert_fail$"
     r"|__cpu_(model|features2|indicator_init)$"
     r"|_GLOBAL_OFFSET_TABLE_$|qsort$|bsearch$|abort$)")
 IMPURE_IN_LIBM = {"lgamma", "lgammaf", "gamma", "signgam"}  # they write a global
