@@ -40,13 +40,14 @@ bool cx_lmg_sampled(int p, const double *r, double *share, struct cx_lmg_sample 
                     double *work);
 
 enum cx_importance_flag {
-    CX_FLAG_SIGN_CONFLICT = 1, /* coefficient and correlation point apart: a suppressor */
-    CX_FLAG_LOW_VARIANCE = 2,  /* nearly everybody answers the same: little to learn from */
-    CX_FLAG_THIN_N = 4,        /* n < 104 + p (Green 1991) or n < 10 p */
-    CX_FLAG_UNSTABLE = 8,      /* VIF > 10, or the weight's interval is wider than the weight */
-    CX_FLAG_WIDE = 16,         /* 4 or 5 jackknife blocks */
-    CX_FLAG_MODEL_BASED = 32,  /* interval by normal theory, for want of blocks */
-    CX_FLAG_CLUSTERED = 64     /* people answered repeatedly; intervals were widened */
+    CX_FLAG_SIGN_CONFLICT = 1,  /* coefficient and correlation point apart: a suppressor */
+    CX_FLAG_LOW_VARIANCE = 2,   /* nearly everybody answers the same: little to learn from */
+    CX_FLAG_THIN_N = 4,         /* n < 104 + p (Green 1991) or n < 10 p */
+    CX_FLAG_UNSTABLE = 8,       /* VIF > 10, or the weight's interval is wider than the weight */
+    CX_FLAG_WIDE = 16,          /* 4 or 5 jackknife blocks */
+    CX_FLAG_MODEL_BASED = 32,   /* interval by normal theory, for want of blocks */
+    CX_FLAG_CLUSTERED = 64,     /* people answered repeatedly; intervals were widened */
+    CX_FLAG_NOT_CONVERGED = 128 /* EM was cut short: estimates are near, not final */
 };
 
 struct cx_importance_check {

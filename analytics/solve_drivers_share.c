@@ -153,6 +153,8 @@ static void flag(const struct share *s, const double *sd)
 {
     struct cx_drivers *out = s->result;
     unsigned all = out->model_based ? CX_FLAG_MODEL_BASED : 0;
+    if (!out->converged)
+        all |= CX_FLAG_NOT_CONVERGED;
     if (!out->model_based && s->groups < GROUPS_FIRM)
         all |= CX_FLAG_WIDE;
     if (s->deff > 1)

@@ -52,6 +52,7 @@ static const struct {
     {"wide", "the interval stands on 4 or 5 groups only"},
     {"model_based", "the interval is by normal theory, for want of groups of days"},
     {"clustered", "people answered repeatedly; the intervals were widened"},
+    {"not_converged", "too many patterns of missing answers to finish: the estimates are near"},
     {"own", "the unit's own answers weigh most"},
     {"blended", "the unit's own answers weigh a quarter to a half, all units the rest"},
     {"mostly_parent", "the unit's own answers weigh less than a quarter, all units the rest"},

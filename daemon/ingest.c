@@ -24,6 +24,7 @@
 
 #define CELLS_MAX 65536
 #define CONNECT_MS 5000
+#define COMPLAIN_MS 5000 /* the same complaint at most this often */
 #define PAUSE_AFTER_MS 3000
 #define CLAIM_MS 20000
 #define REVOKE_MS 10000
@@ -47,6 +48,10 @@ static enum fp_status connect_pg(void *context, struct fp_error *err)
                                        "flightpath/ingest", CONNECT_MS, &in->pg, err);
     in->connect_after_ms = fp_now_ms() + 500;
     in->health->postgres_ok = status == FP_OK;
+    if (status != FP_OK && fp_now_ms() >= in->complain_after_ms) {
+        fp_log(FP_LOG_WARN, "postgres_away", "%s: %s; reading waits for it", err->code, err->what);
+        in->complain_after_ms = fp_now_ms() + COMPLAIN_MS;
+    }
     return status;
 }
 

@@ -20,7 +20,7 @@ struct fp_ingest {
     const struct fp_options *options;
     struct fp_health *health;
     struct fp_pg *pg;
-    int64_t connect_after_ms;
+    int64_t connect_after_ms, complain_after_ms;
     struct fp_registry *registry;
     struct fp_binding *binding,
         *next_binding; /* next: waits for the open batch to be handed over */

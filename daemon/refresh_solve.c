@@ -50,7 +50,7 @@ enum fp_status fp_refresh_drivers(struct fp_refresh_job *job, const char *segmen
     cx_drivers(&job->scratch->result, &question, memory);
     cx_collect_report(&sets->collect, &job->scratch->result);
     if (!job->scratch->result.converged)
-        fp_log(FP_LOG_WARN, "driver_not_converged", "%s: the estimates are near, not final",
+        fp_log(FP_LOG_DEBUG, "driver_not_converged", "%s: the estimates are near, not final",
                job->what);
     return FP_OK;
 }

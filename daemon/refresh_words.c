@@ -57,7 +57,8 @@ void fp_flag_words(unsigned flags, char *text, size_t size)
                  {CX_FLAG_UNSTABLE, "unstable"},
                  {CX_FLAG_WIDE, "wide"},
                  {CX_FLAG_MODEL_BASED, "model_based"},
-                 {CX_FLAG_CLUSTERED, "clustered"}};
+                 {CX_FLAG_CLUSTERED, "clustered"},
+                 {CX_FLAG_NOT_CONVERGED, "not_converged"}};
     size_t used = 0;
     *text = '\0';
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)

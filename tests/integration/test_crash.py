@@ -42,7 +42,7 @@ def test_random_kills(pipeline, daemon, faults_bin, request):
     for _ in range(kills):
         one.start()
         pipeline.send(300)
-        time.sleep(moments.uniform(0.05, 1.2))
+        time.sleep(moments.uniform(0.05, 2.0))
         survived += bool(one.events("partition_claimed"))
         assert one.kill() == -signal.SIGKILL
     before = pipeline.counts()["consumed"]

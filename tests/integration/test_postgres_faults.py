@@ -162,7 +162,9 @@ def test_no_connection_is_left(pipeline, start, control, writer, wait_for):
     control.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s",
                     (writer,))
     pipeline.send(500)
-    wait_for(lambda: any("too many connections" in e["msg"] for e in one.events("flush_retry")),
+    # whoever needs it first says so: the flush, or reading on, for the id of a new name
+    wait_for(lambda: any("too many connections" in e["msg"] for e in
+                         one.events("flush_retry") + one.events("postgres_away")),
              "it says why", 20)
     assert one.get("/readyz")[0] == 503 and one.get("/livez")[0] == 200
     retries = one.metrics()["flightpath_flush_retries_total"]

@@ -25,7 +25,8 @@ Test(refresh, words_are_those_of_the_database)
     fp_flag_words(CX_FLAG_SIGN_CONFLICT | CX_FLAG_WIDE, text, sizeof text);
     cr_assert_str_eq(text, "sign_conflict,wide");
     fp_flag_words(~0U, text, sizeof((struct fp_driver_result *)0)->flags);
-    cr_assert_str_eq(text, "sign_conflict,low_variance,thin_n,unstable,wide,model_based,clustered");
+    cr_assert_str_eq(text, "sign_conflict,low_variance,thin_n,unstable,wide,model_based,clustered,"
+                           "not_converged");
 }
 
 Test(refresh, flags_that_do_not_fit_are_cut)
