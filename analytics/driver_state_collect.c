@@ -199,15 +199,21 @@ static enum cx_state_status add_part(const struct cx_collect *collect, struct cx
     return cx_set_add_block(set, &block, 1) == CX_SET_OK ? CX_STATE_OK : CX_STATE_OVERFLOW;
 }
 
+static void adder_init(struct adder *adder, int columns, void *work)
+{
+    size_t cells = cx_moments_cells(columns);
+    adder->cell = work;
+    adder->part = adder->cell + cells;
+    cx_sum_init(&adder->sum, columns, adder->part + cells);
+}
+
 enum cx_state_status cx_collect_add(const struct cx_collect *collect, struct cx_set *set,
                                     const uint8_t *state, size_t len, void *work)
 {
     struct cx_state_reader reader;
-    struct adder adder = {.cell = work};
+    struct adder adder;
     enum cx_state_step step;
-    size_t cells = cx_moments_cells(collect->columns);
-    adder.part = adder.cell + cells;
-    cx_sum_init(&adder.sum, collect->columns, adder.part + cells);
+    adder_init(&adder, collect->columns, work);
     if (!cx_state_open(&reader, state, len, collect->columns))
         return CX_STATE_CORRUPT;
     while ((step = cx_state_next(&reader)) == CX_STATE_STEP_PART) {
@@ -224,11 +230,9 @@ enum cx_state_status cx_collect_applicable(struct cx_set *set, uint64_t columns,
                                            const uint8_t *state, size_t len, void *work, bool *full)
 {
     struct cx_state_reader reader;
-    struct adder adder = {.cell = work};
+    struct adder adder;
     enum cx_state_step step;
-    size_t cells = cx_moments_cells(set->columns);
-    adder.part = adder.cell + cells;
-    cx_sum_init(&adder.sum, set->columns, adder.part + cells);
+    adder_init(&adder, set->columns, work);
     *full = false;
     if (!cx_state_open(&reader, state, len, set->columns))
         return CX_STATE_CORRUPT;

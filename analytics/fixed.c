@@ -131,3 +131,11 @@ enum cx_fixed_result cx_fixed_parse(const char *text, uint32_t len, int decimals
     *value = mantissa.negative ? (int64_t)(0 - sum) : (int64_t)sum;
     return CX_FIXED_OK;
 }
+
+double cx_fixed_unit(int decimals)
+{
+    double unit = 1;
+    while (decimals-- > 0)
+        unit *= 10;
+    return unit;
+}

@@ -16,4 +16,7 @@ enum cx_fixed_result {
 /* text[0 … len-1], e.g. "-6.40" or "1e3"; decimals 0 … 9. *value is untouched on failure. */
 enum cx_fixed_result cx_fixed_parse(const char *text, uint32_t len, int decimals, int64_t *value);
 
+/* 10^decimals, 0 … 9: fixed point / unit = the number. Exact. */
+double cx_fixed_unit(int decimals);
+
 #endif

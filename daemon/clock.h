@@ -18,6 +18,19 @@ static inline int64_t fp_now_ms(void)
 {
     return fp_clock_us(CLOCK_MONOTONIC) / 1000;
 }
+/* A moment from now, for timed waits on a clock. */
+static inline struct timespec fp_clock_in_ms(clockid_t clock, int64_t ms)
+{
+    struct timespec ts;
+    clock_gettime(clock, &ts);
+    ts.tv_sec += ms / 1000;
+    ts.tv_nsec += ms % 1000 * 1000000;
+    if (ts.tv_nsec >= 1000000000) {
+        ts.tv_sec++;
+        ts.tv_nsec -= 1000000000;
+    }
+    return ts;
+}
 /* Wall clock, for what a person reads; never decides a result. */
 static inline int64_t fp_wall_us(void)
 {

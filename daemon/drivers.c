@@ -26,11 +26,13 @@
 #define SCORING_LOOK_MS 5000
 #define SCORING_MS 5000
 #define LOOK_AGAIN_MS 60000 /* after a model came, at what laggards stored meanwhile */
+#define DAMAGED_MS 60000    /* until a model that could not be absorbed is tried again */
 #define STOP_MS 5000
 #define MEMORY_MAX ((size_t)64 << 20)
 
 struct turn { /* of one driver model */
     int64_t absorb_after_ms, take_up_after_ms;
+    int64_t aside_until_ms; /* it could not be absorbed */
     bool looked_again;
 };
 
@@ -104,11 +106,31 @@ static enum fp_status absorb_one(struct fp_drivers *d, int model, bool draining,
                                        turn->take_up_after_ms > 0 && !turn->looked_again};
         done = (struct fp_absorbed){0};
         status = fp_absorb_stored(d->pg, d->binding, model, &how, &done, err);
-        if (done.rows == 0 && !done.more) {
-            turn->looked_again |= how.again;
+        if (done.rows == 0 && !done.more) { /* also after a failure: the others get their turn */
+            turn->looked_again |= how.again && status == FP_OK;
             turn->take_up_after_ms = fp_now_ms() + LOOK_AGAIN_MS;
         }
         *busy |= done.rows > 0 || done.more;
+    }
+    return status;
+}
+
+/* What is wrong with one driver model must stop neither the others nor a drain; a lost connection
+ * stops them all. */
+static enum fp_status absorb_all(struct fp_drivers *d, bool draining, bool *busy,
+                                 struct fp_error *err)
+{
+    enum fp_status status = FP_OK;
+    for (int i = 0; status == FP_OK && i < d->binding->model->driver_model_count; i++) {
+        if (fp_now_ms() < d->turns[i].aside_until_ms)
+            continue;
+        status = absorb_one(d, i, draining, busy, err);
+        if (status != FP_POISON && status != FP_FATAL)
+            continue;
+        fp_log(FP_LOG_ERROR, "driver_not_absorbed", "%s: %s: %s (%s)",
+               d->binding->model->driver_models[i].id, err->code, err->what, err->where);
+        d->turns[i].aside_until_ms = fp_now_ms() + DAMAGED_MS;
+        status = fp_pg_alive(d->pg) ? FP_OK : FP_RETRY;
     }
     return status;
 }
@@ -175,8 +197,8 @@ static bool pass(struct fp_drivers *d)
     enum fp_status status = connect(d, &err);
     if (status == FP_OK)
         status = look_for_scoring(d, &err);
-    for (int i = 0; status == FP_OK && i < d->binding->model->driver_model_count; i++)
-        status = absorb_one(d, i, draining, &busy, &err);
+    if (status == FP_OK)
+        status = absorb_all(d, draining, &busy, &err);
     FP_POINT("between_absorb_and_solve");
     if (status == FP_OK)
         status = solve_due(d, draining, &busy, &err);
@@ -196,14 +218,7 @@ static bool pass(struct fp_drivers *d)
 
 static void wait_ms(struct fp_drivers *d, int64_t ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = fp_clock_in_ms(CLOCK_MONOTONIC, ms);
     pthread_cond_timedwait(&d->changed, &d->lock, &until);
 }
 
@@ -309,9 +324,7 @@ void fp_drivers_stop(struct fp_drivers *drivers)
     drivers->stop = true;
     pthread_cond_broadcast(&drivers->changed);
     pthread_mutex_unlock(&drivers->lock);
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += STOP_MS / 1000;
+    struct timespec until = fp_clock_in_ms(CLOCK_REALTIME, STOP_MS);
     if (pthread_timedjoin_np(drivers->thread, NULL, &until) != 0) {
         pthread_detach(drivers->thread);
         fp_log(FP_LOG_INFO, "drivers_abandoned", "a refresh is still under way; it is done again");

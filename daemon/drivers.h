@@ -21,7 +21,8 @@ void fp_drivers_bind(struct fp_drivers *drivers, struct fp_binding *binding);
 struct fp_scoring *fp_drivers_scoring(struct fp_drivers *drivers, const struct fp_scoring *current);
 /* Version of the newest coefficients seen; 0 = none yet. Any thread. */
 int64_t fp_drivers_scored(struct fp_drivers *drivers);
-/* Waits until nothing is left to absorb or to solve, at most timeout_ms. False: something is. */
+/* Waits until nothing is left to absorb or to solve (but what is set aside, with an error in the
+ * log), at most timeout_ms. False: something is. */
 bool fp_drivers_drain(struct fp_drivers *drivers, int timeout_ms);
 /* The same until it is done or told to stop: the last results before the end. */
 void fp_drivers_finish(struct fp_drivers *drivers, const atomic_bool *stop);

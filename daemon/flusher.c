@@ -42,14 +42,7 @@ static bool told_to_end(struct fp_flusher *f)
 
 static void wait_changed(struct fp_flusher *f, int ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = fp_clock_in_ms(CLOCK_MONOTONIC, ms);
     pthread_cond_timedwait(&f->changed, &f->lock, &until);
 }
 

@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+#include "analytics/fixed.h"
 #include "daemon/fitting.h"
 #include "daemon/params.h"
 
@@ -36,14 +37,6 @@ static int direction(enum fp_direction direction)
     return direction == FP_HIGHER_IS_BETTER ? 1 : -1;
 }
 
-static double unit_of(int decimals)
-{
-    double unit = 1;
-    while (decimals-- > 0)
-        unit *= 10;
-    return unit;
-}
-
 static void put_columns(struct fp_params *p, const struct fp_model *model,
                         const struct fp_driver_model *dm)
 {
@@ -58,8 +51,8 @@ static void put_columns(struct fp_params *p, const struct fp_model *model,
         put_text(&p->at[4], m->id);
         fp_pg_put_int(&p->at[5], m->decimals);
         fp_pg_put_int(&p->at[6], direction(m->direction));
-        fp_pg_put_double(&p->at[7], (double)m->min / unit_of(m->decimals));
-        fp_pg_put_double(&p->at[8], (double)m->max / unit_of(m->decimals));
+        fp_pg_put_double(&p->at[7], (double)m->min / cx_fixed_unit(m->decimals));
+        fp_pg_put_double(&p->at[8], (double)m->max / cx_fixed_unit(m->decimals));
     }
     put_item(p, model, dm->outcome);
 }

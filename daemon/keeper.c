@@ -103,14 +103,14 @@ static void release_stuck(struct fp_keeper *k)
     struct fp_pg_result *r = NULL;
     fp_params_init(&p, "l");
     fp_pg_put_int(&p.at[0], k->options->flush_deadline_ms);
-    enum fp_status status = fp_pg_exec(
-        k->pg,
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND usename = current_user"
-        " AND application_name = 'flightpath/flush' AND wait_event = 'ClientRead'"
-        " AND xact_start IS NOT NULL"
-        " AND state_change < clock_timestamp() - $1 * interval '1 millisecond'",
-        p.ref, p.count, CALL_MS, &r, &err);
+    enum fp_status status =
+        fp_pg_exec(k->pg,
+                   "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                   " WHERE datname = current_database() AND usename = current_user"
+                   " AND application_name = 'flightpath/flush' AND wait_event = 'ClientRead'"
+                   " AND xact_start IS NOT NULL"
+                   " AND state_change < clock_timestamp() - $1 * interval '1 millisecond'",
+                   p.ref, p.count, CALL_MS, &r, &err);
     fp_params_free(&p);
     if (status == FP_OK && fp_pg_int(r, 0, 0) > 0)
         fp_log(FP_LOG_WARN, "stuck_flush_ended", "%s flushes that stood still were cut off",
@@ -155,9 +155,7 @@ static void *keeper_main(void *context)
     while (!k->stop) {
         pthread_mutex_unlock(&k->lock);
         tick(k);
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += TICK_MS / 1000;
+        struct timespec until = fp_clock_in_ms(CLOCK_REALTIME, TICK_MS);
         pthread_mutex_lock(&k->lock);
         if (!k->stop)
             pthread_cond_timedwait(&k->changed, &k->lock, &until);
@@ -194,9 +192,7 @@ void fp_keeper_stop(struct fp_keeper *keeper)
     keeper->stop = true;
     pthread_cond_broadcast(&keeper->changed);
     pthread_mutex_unlock(&keeper->lock);
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += STOP_MS / 1000;
+    struct timespec until = fp_clock_in_ms(CLOCK_REALTIME, STOP_MS);
     if (pthread_timedjoin_np(keeper->thread, NULL, &until) != 0) {
         pthread_detach(keeper->thread);
         fp_log(FP_LOG_INFO, "keeper_abandoned",

@@ -34,4 +34,13 @@ static inline void *fp_must_grow(void *at, size_t *capacity, size_t wanted, size
     return fp_must_realloc(at, *capacity * size);
 }
 
+/* Room for one more element of a growing array. */
+#define FP_GROW(array, count, capacity) \
+    do { \
+        if ((count) == (capacity)) { \
+            (capacity) = (capacity) ? (capacity)*2 : 64; \
+            (array) = fp_must_realloc((array), (size_t)(capacity) * sizeof *(array)); \
+        } \
+    } while (0)
+
 #endif

@@ -10,19 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analytics/fixed.h"
 #include "daemon/refresh_parts.h"
 
 #define SLOTS_MIN 1024
 
 /* ---- the series ------------------------------------------------------------------------------ */
-
-static double unit_of(int decimals)
-{
-    double unit = 1;
-    while (decimals-- > 0)
-        unit *= 10;
-    return unit;
-}
 
 static int sign_of(enum fp_direction direction)
 {
@@ -47,8 +40,8 @@ void fp_refresh_scales(struct fp_refresh_job *job)
     for (int i = 0; i < dm->measure_count; i++) {
         const struct fp_measure *m = &job->binding->model->measures[dm->measures[i]];
         int column = job->fitting->first_measure + i;
-        job->low[column] = (double)m->min / unit_of(m->decimals);
-        job->high[column] = (double)m->max / unit_of(m->decimals);
+        job->low[column] = (double)m->min / cx_fixed_unit(m->decimals);
+        job->high[column] = (double)m->max / cx_fixed_unit(m->decimals);
         job->range[column] = 0;
         job->direction[column] = sign_of(m->direction);
     }

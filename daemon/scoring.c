@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analytics/fixed.h"
 #include "daemon/params.h"
 
 bool fp_scoring_covers(const struct fp_fitting *fitting)
@@ -42,14 +43,6 @@ bool fp_scoring_newer(const struct fp_scoring *next, const struct fp_scoring *cu
 
 /* ---- coefficients ---------------------------------------------------------------------------- */
 
-static double fixed_unit(int decimals)
-{
-    double unit = 1;
-    while (decimals-- > 0)
-        unit *= 10;
-    return unit;
-}
-
 /* "1.5,2" → numbers; false: not that many, or one that is not finite. */
 static bool read_numbers(const char *text, double *values, int count)
 {
@@ -76,7 +69,7 @@ static bool read_score(const struct fp_pg_result *r, int row, const struct fp_fi
         return false;
     for (int i = 0; i < measures; i++) {
         score->coef[i] = (float)coef[i];
-        score->scale[i] = 1 / fixed_unit(f->decimals[f->first_measure + i]);
+        score->scale[i] = 1 / cx_fixed_unit(f->decimals[f->first_measure + i]);
     }
     score->centre = (float)rest[0];
     score->low = (float)rest[1];

@@ -4,6 +4,7 @@ import datetime
 import json
 import math
 import random
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -501,3 +502,59 @@ def test_a_person_can_read_it(csv):
     assert [line.split()[0] for line in table.splitlines()[3:7]] == ["(intercept)", "a", "b", "c"]
     told = run("analyze", "kpi", path, metric="mean", column="a", explain=True, check=True).out
     assert told.startswith("mean of a: ") and "rows: 400 in the file" in told
+
+
+def exact_fit(rows):
+    """Coefficients and squared errors of least squares over integers, as fractions: fraction-free
+    elimination (Bareiss 1968) of n·Σxx − Σx·Σx beside its right-hand sides."""
+    data = np.array(rows, dtype=object)  # y first
+    n, p = len(rows), data.shape[1] - 1
+    sums, products = data.sum(axis=0), data.T.dot(data)
+    cross = n * products - np.outer(sums, sums)
+    matrix = [[int(v) for v in cross[1 + i, 1:]] + [int(cross[1 + i, 0])]
+              + [int(i == j) for j in range(p)] for i in range(p)]
+    before = 1
+    for k in range(p):  # Gauss–Jordan: the diagonal ends as the determinant
+        pivot = matrix[k][k]
+        for i in range(p):
+            if i != k:
+                factor = matrix[i][k]
+                matrix[i] = [(pivot * a - factor * b) // before
+                             for a, b in zip(matrix[i], matrix[k])]
+        before = pivot
+    slopes = [Fraction(row[p], row[i]) for i, row in enumerate(matrix)]
+    rss = Fraction(int(cross[0, 0]), n) - sum(
+        b * Fraction(int(c), n) for b, c in zip(slopes, cross[1:, 0]))
+    variance = rss / (n - p - 1)
+    errors = [variance * Fraction(row[p + 1 + i] * n, row[i]) for i, row in enumerate(matrix)]
+    return slopes, errors
+
+
+def digits(found, exact):
+    """Log relative error, with 17 digits of a double on one side."""
+    off = abs(Fraction(found) - exact) / abs(exact)
+    return 16.0 if off == 0 else -math.log10(off)
+
+
+@pytest.mark.parametrize("n, p, shared, twins", [(500, 10, 0.5, False), (4000, 40, 0.8, False),
+                                                 (20_000, 10, 0.5, True), (20_000, 40, 0.8, True)])
+def test_integer_surveys_to_fifteen_digits(csv, n, p, shared, twins):
+    """As solved in fractions; twins: one driver answers as another but ten people, VIF > 1e4."""
+    rng = np.random.default_rng(n + p)
+    common = rng.normal(size=(n, 1))
+    latent = np.sqrt(shared) * common + np.sqrt(1 - shared) * rng.normal(size=(n, p))
+    x = np.clip(np.rint(6 + 2.5 * latent), 0, 10).astype(int)
+    if twins:
+        x[:, 1] = x[:, 0]
+        x[:10, 1] = np.where(x[:10, 0] > 0, x[:10, 0] - 1, 1)
+    y = np.clip(np.rint(x.mean(axis=1) + rng.normal(size=n)), 0, 10).astype(int)
+    rows = np.column_stack([y, x]).tolist()
+    names = [f"x{i}" for i in range(p)]
+    found = drivers(csv(["y", *names], rows), names=",".join(names), missing="listwise")
+    slopes, squares = exact_fit(rows)
+    coef = min(digits(f, e) for f, e in zip(found["coef"][1:], slopes))
+    error = min(digits(f ** 2, e) for f, e in zip(map(Fraction, found["se"][1:]), squares))
+    print(f"n {n}, p {p}, largest VIF {max(found['vif']):.3g}: LRE of coefficients {coef:.1f},"
+          f" of squared errors {error:.1f}")
+    assert not twins or max(found["vif"]) > 1e4
+    assert coef >= 15 and error >= 15

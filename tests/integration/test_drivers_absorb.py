@@ -3,6 +3,7 @@ and the events of their interactions come to, whatever happens on the way."""
 
 import json
 import signal
+import time
 
 import judge
 import pytest
@@ -188,3 +189,94 @@ def test_another_definition_takes_up_what_is_stored(pipeline, daemon, pg, wait_f
                        " WHERE s.model = 'nps_travel' AND s.current").fetchone()[0]
     assert marks == sum(cells[0] for key, patterns in taken.items() if key[0] == 0
                         for cells in patterns.values())
+
+
+# ---- one model that cannot be absorbed
+
+DAMAGED = "nps_travel"
+SERIES = f"(SELECT series FROM flightpath.driver_series WHERE model = '{DAMAGED}' AND current)"
+
+
+def left_of(pg):
+    """Rows in the log, those of the damaged model and those of the others."""
+    return pg.execute(f"SELECT count(*) FILTER (WHERE series = {SERIES}),"
+                      f" count(*) FILTER (WHERE series <> {SERIES})"
+                      " FROM flightpath.driver_log").fetchone()
+
+
+def published(pg):
+    """{model: n} of what is published about everybody."""
+    return dict(pg.execute("SELECT model, n FROM experience.driver_fit WHERE segment = 'all'"))
+
+
+def told_once(one, code):
+    """The log names the model and what is wrong, and does not say it at every look."""
+    time.sleep(2)  # ten looks
+    (event,) = one.events("driver_not_absorbed")
+    assert event["level"] == "error" and event["msg"].startswith(f"{DAMAGED}: {code}: ")
+    assert not one.events("drivers_waiting")
+    return event["msg"]
+
+
+def is_healthy(one):
+    """Messages are taken and results of the others appear: nothing a restart would mend."""
+    assert one.get("/readyz")[0] == one.get("/livez")[0] == 200
+    metrics = one.metrics()
+    assert metrics["flightpath_ready"] == metrics["flightpath_live"] == 1
+    assert metrics["flightpath_driver_rows_total"] > 0
+
+
+def mended(pipeline, daemon, pg, wait_for):
+    """Nothing was lost: the log kept it."""
+    one = daemon(**OPTIONS)
+    absorbed(pg, wait_for)
+    assert one.stop() == 0 and not one.events("driver_not_absorbed")
+    check(pipeline, pg)
+    tasks_cover(pg)
+
+
+def test_a_damaged_model_stops_no_other(pipeline, daemon, pg, wait_for):
+    pipeline.generate(6000, seed=75).send(2000)
+    one = daemon(drivers_refresh_ms=500, **OPTIONS).ready()
+    pipeline.caught_up()
+    absorbed(pg, wait_for)
+    models = {m["id"] for m in json.loads(pipeline.model.read_text())["driver_models"]}
+    wait_for(lambda: published(pg).keys() == models, "every model is published")
+    wait_for(lambda: not pg.execute("SELECT FROM flightpath.driver_task WHERE dirty_at IS NOT NULL"
+                                    " OR claimed_at IS NOT NULL").fetchall(), "all is solved")
+    before = published(pg)
+    pg.execute("UPDATE flightpath.driver_state SET state = state || '\\x00'"
+               f" WHERE series = {SERIES}")
+
+    pipeline.send().caught_up()
+    wait_for(lambda: left_of(pg)[1] == 0, "the others are absorbed")
+    wait_for(lambda: {m for m, n in published(pg).items() if n > before[m]} == models - {DAMAGED},
+             "the others are published")
+    assert "restore" in told_once(one, "driver_state_corrupt")
+    assert left_of(pg)[0] > 0 and published(pg)[DAMAGED] == before[DAMAGED]
+    is_healthy(one)
+    assert one.stop() == 0
+
+    drained = daemon(until_caught_up=True, **OPTIONS)
+    assert drained.wait(60) == 0, "a drain does not wait for the damaged model"
+    assert len(drained.events("driver_not_absorbed")) == 1 and left_of(pg)[0] > 0
+    pg.execute("UPDATE flightpath.driver_state SET state = substr(state, 1, length(state) - 1)"
+               f" WHERE series = {SERIES}")
+    mended(pipeline, daemon, pg, wait_for)
+
+
+def test_a_model_that_takes_nothing_up_stops_no_other(pipeline, daemon, pg, wait_for):
+    pg.execute("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+               " RAISE 'not this one' USING ERRCODE = '22023'; END $$")
+    pg.execute("CREATE TRIGGER refuse BEFORE UPDATE OF scan_source ON flightpath.driver_series"
+               f" FOR EACH ROW WHEN (old.model = '{DAMAGED}') EXECUTE FUNCTION refuse()")
+    pipeline.generate(1500, seed=76).send()
+    one = daemon(**OPTIONS).ready()
+    pipeline.caught_up()
+    wait_for(lambda: left_of(pg)[1] == 0 and pg.execute(LEFT).fetchone()[0] == 1 + left_of(pg)[0],
+             "the others are taken up and absorbed")
+    assert "not this one" in told_once(one, "22023")
+    is_healthy(one)
+    assert one.stop() == 0
+    pg.execute("DROP FUNCTION refuse() CASCADE")
+    mended(pipeline, daemon, pg, wait_for)

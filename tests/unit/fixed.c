@@ -228,3 +228,18 @@ Test(fixed, agrees_with_wide_arithmetic)
     cr_expect(seen[CX_FIXED_OK] > 1000 && seen[CX_FIXED_OUT_OF_RANGE] > 1000 &&
               seen[CX_FIXED_TOO_MANY_DECIMALS] > 1000);
 }
+
+/* As the compiler reads the literals; what is divided by it is what the text said. */
+Test(fixed, the_unit_of_each_number_of_decimals)
+{
+    static const double units[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
+    for (int decimals = 0; decimals <= 9; decimals++) {
+        int64_t value = UNTOUCHED;
+        double unit = cx_fixed_unit(decimals);
+        cr_expect(unit == units[decimals], "%d decimals: %.17g", decimals, unit);
+        cr_expect_eq(cx_fixed_parse("-7.25e0", 7, decimals, &value),
+                     decimals < 2 ? CX_FIXED_TOO_MANY_DECIMALS : CX_FIXED_OK);
+        cr_expect(decimals < 2 || (double)value / unit == -7.25, "%d decimals: %" PRId64, decimals,
+                  value);
+    }
+}
