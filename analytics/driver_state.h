@@ -58,6 +58,18 @@ enum cx_state_status cx_state_merge(const struct cx_state_merge *merge, size_t *
  * INT64_MIN: corrupt, or beyond 64 bits. */
 int64_t cx_state_rows(const uint8_t *state, size_t len, int columns);
 
+/* Sums of each column by itself, over the rows that answered it. */
+struct cx_state_column {
+    cx_wide n;               /* rows */
+    cx_wide weight, square;  /* Σw, Σw² */
+    cx_wide sum, sum_square; /* Σwz, Σwz² */
+};
+/* Adds those of a state to column[0 … columns−1]; of no use after a failure. work:
+ * cx_state_columns_work bytes, 16-byte aligned. */
+enum cx_state_status cx_state_columns(const uint8_t *state, size_t len, int columns,
+                                      struct cx_state_column *column, void *work);
+size_t cx_state_columns_work(int columns);
+
 /* ---- reading a window ----------------------------------------------------------------------
  * Three passes over the states of a window, so that memory is bounded by the patterns that are
  * kept and not by those that were met: count every state, plan, then add each state to the set of

@@ -40,6 +40,27 @@ bool cx_tally_add(struct cx_tally *tally, int64_t y, int bin, int64_t weight, in
     return true;
 }
 
+bool cx_tally_add_pair(struct cx_tally *tally, int64_t x, int64_t y, int64_t weight, int sign)
+{
+    struct cx_tally next = *tally;
+    if (weight == 0)
+        return true;
+    if (y < 0 || !cx_tally_add(&next, x, -1, weight, sign))
+        return false;
+    __int128 sum = (__int128)weight * y;
+    if (!fits(sum) || !fits(sum * y) || !fits(sum * x) || !add(&next.bin[CX_TALLY_Y], sign * sum) ||
+        !add(&next.bin[CX_TALLY_Y_SQUARE], sign * sum * y) ||
+        !add(&next.bin[CX_TALLY_XY], sign * sum * x))
+        return false;
+    *tally = next;
+    return true;
+}
+
+bool cx_tally_add_numerator(struct cx_tally *tally, int sign)
+{
+    return add(&tally->sum, sign);
+}
+
 bool cx_tally_merge(struct cx_tally *into, const struct cx_tally *from)
 {
     struct cx_tally next = *into;

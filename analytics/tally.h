@@ -19,9 +19,21 @@ struct cx_tally {
     int64_t bin[CX_TALLY_BINS]; /* Σw of each answer, by value − scale minimum; unused = 0 */
 };
 
+/* What a tally of pairs (x, y), y ≥ 0, holds for the ratio Σw·x ÷ Σw·y: n, weight and weight_square
+ * count pairs, sum and sum_square are of x; of y and of both: */
+enum cx_tally_pair {
+    CX_TALLY_Y,        /* bin of Σw·y */
+    CX_TALLY_Y_SQUARE, /* Σw·y² */
+    CX_TALLY_XY        /* Σw·x·y */
+};
+
 /* sign +1 adds, −1 takes away what was added before. bin −1: no histogram. weight ≥ 0; 0 is a
  * no-op. */
 bool cx_tally_add(struct cx_tally *tally, int64_t y, int bin, int64_t weight, int sign);
+/* The same of a pair. */
+bool cx_tally_add_pair(struct cx_tally *tally, int64_t x, int64_t y, int64_t weight, int sign);
+/* Adds `sign` to the sum alone: an answer to something that n counts on its own. */
+bool cx_tally_add_numerator(struct cx_tally *tally, int sign);
 bool cx_tally_merge(struct cx_tally *into, const struct cx_tally *from);
 
 #endif

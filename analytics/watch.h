@@ -105,6 +105,7 @@ double cx_watch_memory_factor(struct cx_watch_memory memory, int m); /* f_m, m �
 /* √((5.5 − ln rate)/.38) for so many false alarms per 1,000 buckets of a series, in 3.3 … 6;
  * within 8 % for rates .009 … 2.5 on the reference stream. rate ≤ 0: 6. */
 double cx_watch_threshold(double per_1000);
+double cx_watch_rate(double fire); /* its inverse: false alarms per 1,000 buckets */
 /* The same from false episodes a year over `series` daily series of a level that has `share` of
  * the budget (1/3 with three levels). */
 double cx_watch_threshold_budget(double per_year, int series, double share);

@@ -26,6 +26,11 @@ double cx_watch_threshold(double per_1000)
     return fmin(fmax(sqrt(fmax(square, 0)), FIRE_MIN), FIRE_MAX);
 }
 
+double cx_watch_rate(double fire)
+{
+    return exp(5.5 - .38 * fire * fire);
+}
+
 double cx_watch_threshold_budget(double per_year, int series, double share)
 {
     return cx_watch_threshold(1000 * per_year * share / (365.0 * (series > 0 ? series : 1)));

@@ -16,6 +16,7 @@
 
 #include "analytics/watch_episode.h"
 #include "daemon/timestamp.h"
+#include "daemon/watch_cells.h"
 
 #define HOUR_US INT64_C(3600000000)
 #define DAY_US (24 * HOUR_US)
@@ -301,6 +302,20 @@ static void take(struct watch *w, int64_t bucket, const struct cx_watch_report *
     alarm->how = report->change;
 }
 
+/* With --fire the rule of watched KPIs: their threshold, and their least number of answers. */
+static struct cx_watch_rule rule_of(const struct fp_options *options)
+{
+    struct cx_watch_memory memory = {0, 0};
+    double rate = options->false_alarms > 0 ? options->false_alarms : 1;
+    if (*options->autocorrelation) /* checked when it was read */
+        (void)!sscanf(options->autocorrelation, "%lf,%lf", &memory.a, &memory.phi);
+    struct cx_watch_rule rule =
+        cx_watch_rule(options->fire > 0 ? options->fire : cx_watch_threshold(rate), memory);
+    if (options->fire > 0)
+        rule.n_min = FP_WATCH_N_MIN;
+    return rule;
+}
+
 static void watch(struct watch *w)
 {
     struct cx_watch_episode episode;
@@ -309,8 +324,7 @@ static void watch(struct watch *w)
     if (w->baseline == 0)
         return;
     w->series = (struct cx_watch_series){w->first, w->count, w->profile.sd, w->point};
-    w->rule =
-        cx_watch_rule(cx_watch_threshold(w->options->false_alarms), (struct cx_watch_memory){0, 0});
+    w->rule = rule_of(w->options);
     cx_watch_begin(&episode, w->first, w->first + w->baseline);
     if (w->options->path && !w->options->json)
         printf("%-26s %8s %12s %9s  %s\n", "bucket", "n", "residual", "statistic", "state");
@@ -382,7 +396,9 @@ static void print_text(FILE *out, const struct watch *w)
             "%d alarm%s in %d buckets after a baseline of %d; fires above %.3g, by chance about "
             "%.3g times in 1,000 buckets\n",
             w->alarms, w->alarms == 1 ? "" : "s", w->count - w->baseline, w->baseline, w->rule.fire,
-            w->options->false_alarms);
+            w->options->fire > 0           ? cx_watch_rate(w->options->fire)
+            : w->options->false_alarms > 0 ? w->options->false_alarms
+                                           : 1.0);
 }
 
 static void explain(FILE *out, const struct watch *w)
@@ -395,10 +411,11 @@ static void explain(FILE *out, const struct watch *w)
             "residual = mean - effect of its place in a season of %d; variance = s^2/n + tau^2 + "
             "that of the effect\n"
             "baseline: s %.6g, tau %.6g, level %.6g\n"
-            "autocorrelation of the baseline: %.2f falling by %.2f a bucket; not allowed for, one "
-            "series cannot tell it\n",
+            "autocorrelation of the baseline: %.2f falling by %.2f a bucket; %s\n",
             CX_WATCH_LOOKBACK, CX_WATCH_WINDOW, w->season, sqrt(w->profile.s2),
-            sqrt(w->profile.tau2), w->profile.level, memory.a, memory.phi);
+            sqrt(w->profile.tau2), w->profile.level, memory.a, memory.phi,
+            *w->options->autocorrelation ? "that of --autocorrelation is allowed for"
+                                         : "not allowed for, one series cannot tell it");
     if (w->step_us != 0)
         fputs("the rate of false alarms was measured on days; for other buckets it is a guide\n",
               out);

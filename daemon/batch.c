@@ -87,6 +87,8 @@ struct fp_batch *fp_batch_new(size_t cells_max)
     *b = (struct fp_batch){0};
     fp_delta_init(&b->hours, cells_max);
     fp_delta_init(&b->days, cells_max);
+    fp_delta_init(&b->invited_hours, cells_max);
+    fp_delta_init(&b->invited_days, cells_max);
     fp_delta_init(&b->sketch, cells_max);
     fp_delta_init(&b->coverage, cells_max);
     fp_delta_init(&b->predictions, cells_max);
@@ -101,6 +103,8 @@ void fp_batch_reset(struct fp_batch *batch)
     batch->row_count = batch->filed_count = batch->rejected_count = 0;
     fp_delta_reset(&batch->hours);
     fp_delta_reset(&batch->days);
+    fp_delta_reset(&batch->invited_hours);
+    fp_delta_reset(&batch->invited_days);
     fp_delta_reset(&batch->sketch);
     fp_delta_reset(&batch->coverage);
     for (int i = 0; i < batch->join_count; i++)
@@ -126,6 +130,8 @@ void fp_batch_free(struct fp_batch *batch)
     }
     fp_delta_free(&batch->hours);
     fp_delta_free(&batch->days);
+    fp_delta_free(&batch->invited_hours);
+    fp_delta_free(&batch->invited_days);
     fp_delta_free(&batch->sketch);
     fp_delta_free(&batch->coverage);
     for (int i = 0; i < batch->join_count; i++)
@@ -139,21 +145,12 @@ void fp_batch_free(struct fp_batch *batch)
     free(batch);
 }
 
-/* Room for one more element of a growing array. */
-#define GROW(array, count, capacity) \
-    do { \
-        if ((count) == (capacity)) { \
-            (capacity) = (capacity) ? (capacity)*2 : 64; \
-            (array) = fp_must_realloc((array), (size_t)(capacity) * sizeof *(array)); \
-        } \
-    } while (0)
-
 int fp_batch_share(struct fp_batch *batch, const struct fp_share *fresh)
 {
     for (int i = 0; i < batch->share_count; i++)
         if (batch->shares[i].part == fresh->part)
             return i;
-    GROW(batch->shares, batch->share_count, batch->share_capacity);
+    FP_GROW(batch->shares, batch->share_count, batch->share_capacity);
     batch->shares[batch->share_count] = *fresh;
     return batch->share_count++;
 }
@@ -166,6 +163,8 @@ bool fp_batch_has_room(const struct fp_batch *batch, int64_t messages_max, size_
            fp_delta_room(&batch->hours) > FP_CONTRIBUTIONS_MAX &&
            fp_delta_room(&batch->days) > FP_CONTRIBUTIONS_MAX &&
            fp_delta_room(&batch->sketch) > FP_CONTRIBUTIONS_MAX &&
+           fp_delta_room(&batch->invited_hours) > FP_CONTRIBUTIONS_MAX &&
+           fp_delta_room(&batch->invited_days) > FP_CONTRIBUTIONS_MAX &&
            fp_delta_room(&batch->coverage) > 1 && fp_delta_room(&batch->predictions) > waiting;
 }
 
@@ -190,28 +189,46 @@ void fp_batch_need_month(struct fp_batch *batch, int64_t time_us)
     batch->month_to_us = (int64_t)timegm(&next) * 1000000;
 }
 
-void fp_tally_put(struct fp_delta *delta, struct fp_key key, int64_t y, int bin, int64_t weight,
+static bool add_to_cell(struct fp_cell *cell, struct fp_addend what, int64_t weight, int sign)
+{
+    switch (what.adds) {
+    case FP_ADDS_NUMERATOR:
+        return cx_tally_add_numerator(&cell->tally, sign); /* whatever the weight */
+    case FP_ADDS_PAIR:
+        cell->has_bins = true;
+        return cx_tally_add_pair(&cell->tally, what.y, what.per, weight, sign);
+    case FP_ADDS_PLAIN:
+        break;
+    }
+    cell->has_bins |= what.bin >= 0;
+    return cx_tally_add(&cell->tally, what.y, what.bin, weight, sign);
+}
+
+void fp_tally_put(struct fp_delta *delta, struct fp_key key, struct fp_addend what, int64_t weight,
                   int sign)
 {
-    struct fp_cell *cell = fp_delta_cell(delta, key);
-    cell->has_bins |= bin >= 0;
-    if (!cx_tally_add(&cell->tally, y, bin, weight, sign))
+    if (!add_to_cell(fp_delta_cell(delta, key), what, weight, sign))
         abort();
 }
 
-/* Adds one contribution to its cells, or (sign −1) takes it away again. */
+/* Adds one contribution of an event or an invitation to its cells, or (sign −1) takes it away
+ * again. */
 static bool add_contribution(struct fp_batch *b, const struct fp_fact *fact,
                              const struct fp_names *names, const struct fp_contribution *c,
                              int sign)
 {
+    bool invited = fact->event->type == FP_EVENT_INVITATION;
+    struct fp_delta *days = invited ? &b->invited_days : &b->days;
+    struct fp_delta *hours = invited ? &b->invited_hours : &b->hours;
     int32_t series = b->binding->series[c->kpi];
     struct fp_key day = {{series, fact->day, names->unit, names->channel}};
     struct fp_key hour = {{series, fact->hour, names->unit, names->channel}};
+    struct fp_addend what = {c->adds, c->y, c->per, -1};
     bool hourly = b->binding->model->kpis[c->kpi].grain == FP_GRAIN_HOUR;
-    if (!cx_tally_add(&fp_delta_cell(&b->days, day)->tally, c->y, -1, 1, sign))
+    if (!add_to_cell(fp_delta_cell(days, day), what, 1, sign))
         return false;
-    if (hourly && !cx_tally_add(&fp_delta_cell(&b->hours, hour)->tally, c->y, -1, 1, sign)) {
-        (void)cx_tally_add(&fp_delta_cell(&b->days, day)->tally, c->y, -1, 1, -sign);
+    if (hourly && !add_to_cell(fp_delta_cell(hours, hour), what, 1, sign)) {
+        (void)add_to_cell(fp_delta_cell(days, day), what, 1, -sign);
         return false;
     }
     if (c->sketch >= 0) {
@@ -221,16 +238,25 @@ static bool add_contribution(struct fp_batch *b, const struct fp_fact *fact,
     return true;
 }
 
-static bool add_event(struct fp_batch *b, const struct fp_fact *fact, const struct fp_names *names)
+/* All or nothing. */
+static bool add_contributions(struct fp_batch *b, const struct fp_fact *fact,
+                              const struct fp_names *names)
 {
-    const struct fp_event *e = fact->event;
     for (int i = 0; i < fact->contribution_count; i++) {
         if (add_contribution(b, fact, names, &fact->contributions[i], 1))
             continue;
-        while (i-- > 0) /* all or nothing */
+        while (i-- > 0)
             (void)add_contribution(b, fact, names, &fact->contributions[i], -1);
         return false;
     }
+    return true;
+}
+
+static bool add_event(struct fp_batch *b, const struct fp_fact *fact, const struct fp_names *names)
+{
+    const struct fp_event *e = fact->event;
+    if (!add_contributions(b, fact, names))
+        return false;
     struct fp_cell *cover =
         fp_delta_cell(&b->coverage, (struct fp_key){{names->touchpoint, fact->day}});
     static const int column[FP_OUTCOMES] = {-1, FP_COVER_FAILED, FP_COVER_ABANDONED,
@@ -269,8 +295,8 @@ static void fill_answers(struct fp_batch *b, const struct fp_fact *fact, struct 
     }
     for (int i = 0; i < fact->contribution_count; i++) {
         const struct fp_contribution *c = &fact->contributions[i];
-        tallied[i] = fp_tallied_pack(
-            bind->series[c->kpi], bind->model->kpis[c->kpi].grain == FP_GRAIN_HOUR, c->bin, c->y);
+        tallied[i] = fp_tallied_of(bind->series[c->kpi],
+                                   bind->model->kpis[c->kpi].grain == FP_GRAIN_HOUR, c);
     }
     row->items = items, row->scores = scores, row->score_count = (uint32_t)fact->score_count;
     row->measures = measures, row->amounts = amounts,
@@ -283,7 +309,7 @@ static void add_row(struct fp_batch *b, int share, const struct fp_record *recor
                     const uint8_t *subject)
 {
     const struct fp_event *e = fact->event;
-    GROW(b->rows, b->row_count, b->row_capacity);
+    FP_GROW(b->rows, b->row_count, b->row_capacity);
     struct fp_row *row = &b->rows[b->row_count++];
     *row = (struct fp_row){.erasure = e->type == FP_EVENT_ERASURE,
                            .share = share,
@@ -323,7 +349,7 @@ static void add_filed(struct fp_batch *b, const struct fp_fact *fact, const stru
                       const uint8_t *subject)
 {
     const struct fp_event *e = fact->event;
-    GROW(b->filed, b->filed_count, b->filed_capacity);
+    FP_GROW(b->filed, b->filed_count, b->filed_capacity);
     struct fp_filed *f = &b->filed[b->filed_count++];
     *f = (struct fp_filed){.type = e->type,
                            .names = *names,
@@ -360,6 +386,8 @@ bool fp_batch_add(struct fp_batch *batch, int share, const struct fp_record *rec
     enum fp_event_type type = fact->event->type;
     if (type == FP_EVENT_TOUCHPOINT && !add_event(batch, fact, names))
         return false;
+    if (type == FP_EVENT_INVITATION && !add_contributions(batch, fact, names))
+        return false;
     if (type == FP_EVENT_RESPONSE || type == FP_EVENT_ERASURE)
         add_row(batch, share, record, fact, names, subject);
     else if (type != FP_EVENT_TOUCHPOINT)
@@ -378,7 +406,7 @@ bool fp_batch_add(struct fp_batch *batch, int share, const struct fp_record *rec
 void fp_batch_reject(struct fp_batch *batch, int share, const struct fp_record *record,
                      const struct fp_error *why)
 {
-    GROW(batch->rejected, batch->rejected_count, batch->rejected_capacity);
+    FP_GROW(batch->rejected, batch->rejected_count, batch->rejected_capacity);
     batch->rejected[batch->rejected_count++] =
         (struct fp_rejected){share, keep_record(batch, record), filing_time_us(record), *why};
     batch->shares[share].count[FP_REJECTED]++;

@@ -2,9 +2,11 @@
 /* One batch: what some messages add, and the positions they move. Filled by the ingest loop, then
  * handed to the flusher as a whole; nothing in it points outside itself but the binding.
  *
- * Events are tallied as they come (their contribution never depends on what is stored). Responses
- * and erasures wait as rows: what they add depends on the stored revision, known under a row lock
- * only (settle.h). Memory is bounded by cells, rows and bytes; `full` says when to hand over. */
+ * Events are tallied as they come (their contribution never depends on what is stored), invitations
+ * apart from them: the cells of a response rate hold responses too, and a flush adds both at once,
+ * so that every writer locks rows in one order. Responses and erasures wait as rows: what they add
+ * depends on the stored revision, known under a row lock only (settle.h). Memory is bounded by
+ * cells, rows and bytes; `full` says when to hand over. */
 #ifndef FP_BATCH_H
 #define FP_BATCH_H
 
@@ -56,8 +58,7 @@ struct fp_row {
     int16_t tenure;
     enum fp_response_status status;
     enum fp_audience audience;
-    uint32_t score_count, measure_count, tallied_count, fitted_count,
-        observed_count;
+    uint32_t score_count, measure_count, tallied_count, fitted_count, observed_count;
     const int16_t *items, *scores, *measures;
     const int64_t *amounts, *tallied, *fitted, *observed;
     const struct fp_record *record; /* kept copy: a row can still be rejected when settled */
@@ -82,7 +83,7 @@ struct fp_rejected {
 };
 
 struct fp_published { /* a prediction for the topic of predictions; slices end with a NUL */
-    int scored; /* index of the batch's scoring */
+    int scored;       /* index of the batch's scoring */
     struct fp_slice id, source, unit, interaction;
     int64_t time_us;
     int32_t predicted, detractor; /* CX_SCORE_UNIT, CX_SCORE_PROBABILITY; after fp_batch_score */
@@ -98,10 +99,11 @@ struct fp_batch {
     struct fp_scoring *scoring; /* coefficients of all its events; NULL: none are scored */
     struct fp_share *shares;
     int share_count, share_capacity;
-    struct fp_delta hours, days, sketch, coverage; /* of events */
+    struct fp_delta hours, days, sketch, coverage; /* of events; coverage also of invitations */
+    struct fp_delta invited_hours, invited_days;
     struct fp_driver_log *joins; /* per driver model: events that answers may be joined with */
     int join_count;
-    struct fp_delta predictions; /* of events */
+    struct fp_delta predictions;   /* of events */
     struct fp_score_rows **scores; /* per scored model: events that wait for the kernel */
     int score_count;
     bool publish; /* keep a copy of each prediction */
@@ -121,14 +123,20 @@ struct fp_batch {
     int64_t messages, started_ms; /* 0 = empty */
 };
 
-/* tallied: see 0001_tables.sql. */
+struct fp_addend { /* what one contribution adds to a cell */
+    enum fp_adds adds;
+    int64_t y, per;
+    int bin; /* −1 = none */
+};
+
+/* tallied: see 0001_tables.sql and, of those not plain, 0008_kpis.sql. */
 static inline int64_t fp_tallied_pack(int32_t series, bool hour, int bin, int64_t answer)
 {
     return ((int64_t)series * 2 + hour) << 24 | (int64_t)(bin + 1) << 16 | (answer & 0xffff);
 }
 static inline int32_t fp_tallied_series(int64_t tallied)
 {
-    return (int32_t)(tallied >> 25);
+    return (int32_t)(tallied >> 25 & INT32_MAX);
 }
 static inline bool fp_tallied_hour(int64_t tallied)
 {
@@ -141,6 +149,21 @@ static inline int fp_tallied_bin(int64_t tallied)
 static inline int16_t fp_tallied_answer(int64_t tallied)
 {
     return (int16_t)(tallied & 0xffff);
+}
+static inline int64_t fp_tallied_of(int32_t series, bool hour, const struct fp_contribution *c)
+{
+    int bin = c->adds == FP_ADDS_PAIR ? (int)c->per - 1 : c->bin;
+    return (int64_t)c->adds << 61 | fp_tallied_pack(series, hour, bin, c->y);
+}
+static inline struct fp_addend fp_tallied_addend(int64_t tallied)
+{
+    struct fp_addend what = {(enum fp_adds)(tallied >> 61 & 3), fp_tallied_answer(tallied), 0,
+                             fp_tallied_bin(tallied)};
+    if (what.adds == FP_ADDS_PAIR) {
+        what.per = what.bin + 1;
+        what.bin = -1;
+    }
+    return what;
 }
 
 struct fp_batch *fp_batch_new(size_t cells_max);
@@ -191,9 +214,9 @@ void fp_batch_need_month(struct fp_batch *batch, int64_t time_us);
 
 /* Memory that lives until the batch is reset. Never NULL. */
 void *fp_batch_alloc(struct fp_batch *batch, size_t size);
-/* Adds one cell to tallies and, for a bin ≥ 0, to the histogram; aborts on overflow of int64, which
+/* Adds to one cell, for a bin ≥ 0 also to its histogram; aborts on overflow of int64, which
  * bounded answers and weights cannot reach within one batch. */
-void fp_tally_put(struct fp_delta *delta, struct fp_key key, int64_t y, int bin, int64_t weight,
+void fp_tally_put(struct fp_delta *delta, struct fp_key key, struct fp_addend what, int64_t weight,
                   int sign);
 
 #endif

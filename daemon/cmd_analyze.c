@@ -15,9 +15,8 @@ struct analysis {
                           struct fp_error *err);
 };
 
-static const struct analysis analyses[] = {{"drivers", fp_analyze_drivers},
-                                           {"kpi", fp_analyze_kpi},
-                                           {"watch", fp_analyze_watch}};
+static const struct analysis analyses[] = {
+    {"drivers", fp_analyze_drivers}, {"kpi", fp_analyze_kpi}, {"watch", fp_analyze_watch}};
 
 static int refuse(const char *what)
 {
@@ -36,6 +35,12 @@ static bool has_drivers(const struct fp_options *options)
            strcmp(options->missing, "auto") != 0;
 }
 
+static bool has_watch(const struct fp_options *options)
+{
+    return options->path || options->false_alarms > 0 || options->fire > 0 ||
+           *options->autocorrelation;
+}
+
 /* NULL, or what is missing or belongs to another analysis. */
 static const char *check(const struct fp_options *options, const struct analysis *analysis)
 {
@@ -49,8 +54,11 @@ static const char *check(const struct fp_options *options, const struct analysis
     if (!drivers && has_drivers(options))
         return "--outcome, --drivers, --missing, --cluster and --day are of analyze drivers; "
                "remove them";
-    if ((drivers || kpi) && (options->path || options->false_alarms != 1))
-        return "--path and --false-alarms are of analyze watch; remove them";
+    if ((drivers || kpi) && has_watch(options))
+        return "--path, --false-alarms, --fire and --autocorrelation are of analyze watch; remove "
+               "them";
+    if (options->fire > 0 && options->false_alarms > 0)
+        return "--fire and --false-alarms both set the threshold; give one of them";
     if (!drivers && !kpi && (*options->weight || *options->na))
         return "--weight and --na are of analyze drivers and kpi; remove them";
     if (*options->cluster && *options->day)

@@ -34,7 +34,7 @@ struct check {
     struct fp_model *model;
     struct fp_decoder *decoder;
     int64_t messages, types[FP_EVENT_TYPES];
-    const char *notes[2];
+    const char *notes[3];
     int note_count;
 };
 
@@ -104,11 +104,36 @@ static void check_configuration(struct check *check, const struct fp_options *op
 
 /* ---- model ----------------------------------------------------------------------------------- */
 
+/* Answers given without reading them look like any others to every KPI but this one. */
+static void suggest_straight_lining(struct check *check)
+{
+    const struct fp_model *model = check->model;
+    bool answers = false;
+    int most = 0;
+    for (int i = 0; i < model->kpi_count; i++) {
+        if (model->kpis[i].source == FP_SOURCE_STRAIGHT_LINING)
+            return;
+        answers |= fp_kpi_of_answers(&model->kpis[i]);
+    }
+    for (int scale = 0; scale < model->scale_count; scale++) {
+        int items = 0;
+        for (int i = 0; i < model->item_count; i++)
+            items += model->items[i].scale == scale;
+        most = items > most ? items : most;
+    }
+    if (answers && most >= FP_STRAIGHT_MIN)
+        check->notes[check->note_count++] =
+            "no KPI shows answers that are all alike: add one with the source "
+            "{\"straight_lining\": true}";
+}
+
 static void check_model(struct check *check, const char *path)
 {
     struct fp_problems problems = {0};
     if (fp_model_load(path, &check->model, &problems) != FP_OK)
         check->model = NULL;
+    if (check->model)
+        suggest_straight_lining(check);
     for (int i = 0; i < problems.count; i++) {
         const struct fp_problem *problem = &problems.at[i];
         struct finding finding = {.code = "model"};

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* flightpath run: the daemon. */
+/* flightpath run: the daemon.
+ *
+ * Starts what runs beside the loop (keeper, driver models, watch, alerts that leave), runs the loop
+ * on this thread, and ends them in turn. --until-caught-up lets each finish first, in the order in
+ * which one makes work for the next: answers → driver models → alerts → messages.
+ * Hazard: signals may come at any time; all they do is set a flag that every wait looks at. */
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -8,6 +13,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "daemon/alerts_out.h"
 #include "daemon/clock.h"
 #include "daemon/command.h"
 #include "daemon/drivers.h"
@@ -18,6 +24,7 @@
 #include "daemon/log.h"
 #include "daemon/migrate.h"
 #include "daemon/model.h"
+#include "daemon/watch.h"
 
 #define START_MS 60000 /* how long PostgreSQL may be away at start */
 
@@ -83,6 +90,8 @@ static enum fp_status serve(const struct fp_options *options, struct fp_health *
     uint8_t owner[16];
     struct fp_keeper *keeper = NULL;
     struct fp_drivers *drivers = NULL;
+    struct fp_watch *watch = NULL;
+    struct fp_alerts_out *alerts = NULL;
     if (getrandom(owner, sizeof owner, 0) != sizeof owner)
         return fp_fail(err, FP_FATAL, "no_random", "start", "the kernel gave no random bytes");
     enum fp_status status = check_schema(options, err);
@@ -93,17 +102,28 @@ static enum fp_status serve(const struct fp_options *options, struct fp_health *
     status = fp_keeper_start(options, owner, health, &keeper, err);
     if (status == FP_OK)
         status = fp_drivers_start(options, health, &drivers, err);
+    if (status == FP_OK)
+        status = fp_watch_start(options, owner, health, &watch, err);
+    if (status == FP_OK)
+        status = fp_alerts_out_start(options, health, &alerts, err);
     struct fp_ingest_config config = {.options = options,
                                       .health = health,
                                       .model = model,
                                       .owner = owner,
                                       .stop = &stop_asked,
                                       .reload = &reload_asked,
-                                      .drivers = drivers};
+                                      .drivers = drivers,
+                                      .watch = watch};
     if (status == FP_OK)
         status = fp_ingest_run(&config, err);
     if (status == FP_OK && options->until_caught_up)
         fp_drivers_finish(drivers, &stop_asked);
+    if (status == FP_OK && options->until_caught_up)
+        fp_watch_finish(watch, &stop_asked);
+    if (status == FP_OK && options->until_caught_up)
+        fp_alerts_out_finish(alerts, &stop_asked);
+    fp_alerts_out_stop(alerts);
+    fp_watch_stop(watch);
     fp_drivers_stop(drivers);
     fp_keeper_stop(keeper);
     return status;

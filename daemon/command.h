@@ -20,6 +20,7 @@ int fp_cmd_erase(const struct fp_options *options);
 int fp_cmd_analyze(const struct fp_options *options);
 int fp_cmd_explain(const struct fp_options *options);
 int fp_cmd_whatif(const struct fp_options *options);
+int fp_cmd_backtest(const struct fp_options *options);
 int fp_cmd_reference(const struct fp_options *options);
 
 #endif

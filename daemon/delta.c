@@ -65,6 +65,16 @@ size_t fp_delta_room(const struct fp_delta *delta)
     return delta->count < delta->limit ? delta->limit - delta->count : 0;
 }
 
+void fp_delta_merge(struct fp_delta *into, const struct fp_delta *from)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        struct fp_cell *cell = fp_delta_cell(into, from->cells[i].key);
+        cell->has_bins |= from->cells[i].has_bins;
+        if (!cx_tally_merge(&cell->tally, &from->cells[i].tally))
+            abort();
+    }
+}
+
 int fp_key_compare(const struct fp_key *a, const struct fp_key *b)
 {
     for (int i = 0; i < 5; i++)

@@ -69,6 +69,10 @@ void fp_delta_free(struct fp_delta *delta);
 struct fp_cell *fp_delta_cell(struct fp_delta *delta, struct fp_key key);
 size_t fp_delta_room(const struct fp_delta *delta);
 
+/* Adds the tallies of another delta; aborts on overflow of int64, which counts of one batch cannot
+ * reach. */
+void fp_delta_merge(struct fp_delta *into, const struct fp_delta *from);
+
 /* Sorts the cells by key and drops those that are all zero; the index is void afterwards. */
 void fp_delta_sort(struct fp_delta *delta);
 int fp_key_compare(const struct fp_key *a, const struct fp_key *b); /* of that order */

@@ -21,11 +21,13 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "daemon/alerts_out.h"
 #include "daemon/clock.h"
 #include "daemon/http.h"
 #include "daemon/ingest.h"
 #include "daemon/keeper.h"
 #include "daemon/log.h"
+#include "daemon/watch.h"
 
 #define HELD_MAX (3 << 20)
 #define RECORD_OVERHEAD 100 /* of the log format, generously */
@@ -112,6 +114,8 @@ static enum fp_status start_broker(struct load *load, struct fp_error *err)
         status = fp_mock_topic(load->mock, o->topic[i], (int)o->partitions, err);
     if (status == FP_OK)
         status = fp_mock_topic(load->mock, o->dead_letters_topic, (int)o->partitions, err);
+    if (status == FP_OK)
+        status = fp_mock_topic(load->mock, o->alerts_topic, 1, err);
     return status == FP_OK ? configure(load, err) : status;
 }
 
@@ -120,22 +124,36 @@ static void *daemon_main(void *context)
     struct load *load = context;
     struct fp_keeper *keeper = NULL;
     struct fp_drivers *drivers = NULL;
+    struct fp_watch *watch = NULL;
+    struct fp_alerts_out *alerts = NULL;
     load->verdict =
         fp_keeper_start(&load->options, load->owner, &load->health, &keeper, &load->why);
     if (load->verdict == FP_OK)
         load->verdict = fp_drivers_start(&load->options, &load->health, &drivers, &load->why);
+    if (load->verdict == FP_OK)
+        load->verdict =
+            fp_watch_start(&load->options, load->owner, &load->health, &watch, &load->why);
+    if (load->verdict == FP_OK)
+        load->verdict = fp_alerts_out_start(&load->options, &load->health, &alerts, &load->why);
     struct fp_ingest_config config = {.options = &load->options,
                                       .health = &load->health,
                                       .model = load->demo->model,
                                       .owner = load->owner,
                                       .stop = &load->stop,
                                       .reload = &load->reload,
-                                      .drivers = drivers};
+                                      .drivers = drivers,
+                                      .watch = watch};
     load->drivers = drivers;
     if (load->verdict == FP_OK)
         load->verdict = fp_ingest_run(&config, &load->why);
     if (load->verdict == FP_OK)
         fp_drivers_finish(drivers, load->demo->stop);
+    if (load->verdict == FP_OK)
+        fp_watch_finish(watch, load->demo->stop);
+    if (load->verdict == FP_OK)
+        fp_alerts_out_finish(alerts, load->demo->stop);
+    fp_alerts_out_stop(alerts);
+    fp_watch_stop(watch);
     fp_drivers_stop(drivers);
     fp_keeper_stop(keeper);
     load->ended = true;

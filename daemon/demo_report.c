@@ -235,6 +235,27 @@ static const char units_sql[] =
     "                ORDER BY metric = 'nps' DESC, sum(n) DESC LIMIT 1)"
     " ORDER BY k.n DESC NULLS LAST, 2 LIMIT 12";
 
+/* The KPI whose units differ most surely. */
+static const char benchmark_sql[] =
+    "SELECT b.kpi, b.unit_label AS unit, round(b.n)::int AS n,"
+    " pg_temp.shown(b.metric, b.raw) AS raw,"
+    " pg_temp.shown(b.metric, b.shrunk) AS shrunk,"
+    " pg_temp.span(b.metric, b.ci_low, b.ci_high) AS \"95 % interval\","
+    " b.rank_low || ' ... ' || b.rank_high || ' of ' || b.units AS \"rank, 95 %\","
+    " b.tier FROM experience.benchmark b"
+    " WHERE b.kpi = (SELECT kpi FROM experience.benchmark_fit WHERE units >= 4"
+    "                ORDER BY i2 DESC NULLS LAST, kpi LIMIT 1) AND b.shrunk IS NOT NULL"
+    " ORDER BY b.rank_expected LIMIT 10";
+
+static const char alerts_sql[] =
+    "SELECT kpi, scope, state, verdict, to_char(started_at, 'DD Mon') AS began, text"
+    " FROM experience.alert ORDER BY firing DESC, since DESC LIMIT 8";
+
+static const char watched_sql[] =
+    "SELECT CASE level WHEN 0 THEN 'KPIs as a whole' WHEN 1 THEN 'units over their KPIs'"
+    " ELSE 'KPIs of a unit' END AS watched, count(*) AS series, detail AS state"
+    " FROM experience.watch_series GROUP BY level, detail ORDER BY level, 2 DESC LIMIT 9";
+
 static const char coverage_sql[] =
     "SELECT touchpoint, events, failed, responses, invited,"
     " to_char(100 * response_rate, 'FM990.0') || '%' AS \"response rate\","
@@ -262,6 +283,20 @@ static enum fp_status show_kpis(struct report *r, struct fp_error *err)
                       inputs_sql, values, err);
     if (status == FP_OK)
         status = show(r, "One outcome by unit (experience.kpi_now)", units_sql, NULL, err);
+    return status;
+}
+
+static enum fp_status show_units(struct report *r, struct fp_error *err)
+{
+    enum fp_status status =
+        show(r, "Units compared, where they differ most surely (experience.benchmark)",
+             benchmark_sql, NULL, err);
+    if (status == FP_OK)
+        status = show(r, "Alerts (experience.alert)", alerts_sql, NULL, err);
+    if (status == FP_OK)
+        status =
+            show(r, "What is watched (experience.watch_series); 56 days come before a judgement",
+                 watched_sql, NULL, err);
     return status;
 }
 
@@ -392,7 +427,8 @@ enum fp_status fp_demo_report(const struct fp_demo *demo, struct fp_pg *pg, bool
                               struct fp_error *err)
 {
     static enum fp_status (*const parts[])(struct report *, struct fp_error *) = {
-        show_state, show_kpis, show_dip, show_drivers, show_coverage, show_rejects, show_erasures};
+        show_state,   show_kpis,     show_dip,     show_units,
+        show_drivers, show_coverage, show_rejects, show_erasures};
     struct report r = {.demo = demo, .pg = pg};
     size_t count = demo->options->json ? 0 : sizeof parts / sizeof *parts;
     enum fp_status status = set_up(&r, err);

@@ -76,6 +76,13 @@ static const struct fp_explain_view views[] = {
               " ORDER BY 2 DESC, 1 LIMIT 40"}},
      .row = "SELECT * FROM experience.kpi_now WHERE kpi = $1 AND unit IS NOT DISTINCT FROM $2",
      .explain = fp_explain_kpi},
+    {.name = "benchmark",
+     .key = {{"kpi", NULL, true, KPI_KNOWN},
+             {"unit", NULL, true,
+              "SELECT unit, unit = $2 FROM experience.benchmark WHERE kpi = $1"
+              " ORDER BY 2 DESC, 1 LIMIT 40"}},
+     .row = "SELECT * FROM experience.benchmark WHERE kpi = $1 AND unit = $2",
+     .explain = fp_explain_benchmark},
 };
 #define VIEW_COUNT (sizeof views / sizeof *views)
 

@@ -3,10 +3,11 @@
  * row; out come the row, its definition, its window, the records that were read, the formula with
  * its source, what its flags mean, and SQL that gives the number again from what is stored.
  *
- *   explain.c          views and their keys; the row, or what there is instead
- *   explain_driver.c   driver, driver_fit
- *   explain_kpi.c      kpi_day, kpi_hour, kpi_now
- *   explain_print.c    parts of the answer, as text or as members of one JSON object
+ *   explain.c            views and their keys; the row, or what there is instead
+ *   explain_driver.c     driver, driver_fit
+ *   explain_kpi.c        kpi_day, kpi_hour, kpi_now
+ *   explain_benchmark.c  benchmark
+ *   explain_print.c      parts of the answer, as text or as members of one JSON object
  *
  * Reads only, in one snapshot. Threads: one. */
 #ifndef FP_EXPLAIN_H
@@ -57,6 +58,7 @@ enum fp_status fp_explain(struct fp_explain *explain, const char *const *words, 
 /* The views' own parts, after the row. */
 enum fp_status fp_explain_driver(struct fp_explain *explain, struct fp_error *err) FP_MUST_CHECK;
 enum fp_status fp_explain_kpi(struct fp_explain *explain, struct fp_error *err) FP_MUST_CHECK;
+enum fp_status fp_explain_benchmark(struct fp_explain *explain, struct fp_error *err) FP_MUST_CHECK;
 
 /* What was read while this model was in force: a part of every answer. */
 enum fp_status fp_explain_ledger(struct fp_explain *explain, const char *model_hash,

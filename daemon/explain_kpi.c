@@ -23,8 +23,16 @@ static const struct {
              "score interval (1927), by the effective n"},
     {"top_box", "value = weight of the answers in the top box / weight of all\ninterval: Wilson's "
                 "score interval (1927), by the effective n"},
-    {"share", "value = weight of the events that count / weight of all\ninterval: Wilson's score "
-              "interval (1927), by the effective n"},
+    {"share", "value = weight of the events or responses that count / weight of all\n"
+              "interval: Wilson's score interval (1927), by the effective n"},
+    {"index", "value = sum of the answers x weight / number of answers x weight, of responses with "
+              "at least half of the items; items that point the other way are turned: min + max - "
+              "answer\ninterval: Student's t of a ratio (linearised, Cochran 1977), a response "
+              "being one observation, by the effective n, within the scale"},
+    {"ratio", "value = sum of the measure / sum of the one below, of events that have both\n"
+              "interval: Student's t of a ratio (linearised, Cochran 1977), by n"},
+    {"response_rate", "value = responses / invitations, at most 1, each counted on its own day\n"
+                      "interval: Wilson's score interval (1927), by the invitations"},
     {"quantile", "value = the value of rank ceil(q n), within 1 %, from a logarithmic histogram\n"
                  "interval: order statistics, ranks nq -+ 1.96 sqrt(nq(1 - q))"},
     {"mean", "value = sum of the answers x weight / weight\ninterval: Student's t by the effective "
@@ -95,7 +103,10 @@ static enum fp_status put_definition(struct fp_explain *e, struct fp_error *err)
         "SELECT d::text, jsonb_pretty(d) FROM (SELECT jsonb_strip_nulls(jsonb_build_object("
         "  'hash', k.definition, 'since', k.since, 'model_hash', k.model_hash, 'kpi', m.kpi,"
         "  'item', i.body, 'scale', b.body -> 'scales' -> (i.body ->> 'scale'),"
-        "  'measure', b.body -> 'measures' -> (m.kpi -> 'source' ->> 'measure'))) AS d"
+        "  'measure', b.body -> 'measures' -> (m.kpi -> 'source' ->> 'measure'),"
+        "  'per', b.body -> 'measures' -> (m.kpi -> 'source' ->> 'per'),"
+        "  'items', (SELECT jsonb_agg(x) FROM jsonb_array_elements(b.body -> 'items') x"
+        "    WHERE m.kpi -> 'source' -> 'items' ? (x ->> 'id')))) AS d"
         " FROM flightpath.kpi k LEFT JOIN flightpath.model b ON b.hash = k.model_hash"
         " LEFT JOIN LATERAL (SELECT x AS kpi FROM jsonb_array_elements(b.body -> 'kpis') x"
         "   WHERE x ->> 'id' = k.kpi) m ON true"
@@ -142,6 +153,11 @@ static void put_sums(FILE *out, const struct facts *f)
         fputs(")::float8 / sum(weight)", out);
     } else if (strcmp(f->metric, "share") == 0)
         fputs("sum(\"sum\")::float8 / sum(weight)", out);
+    else if (strcmp(f->metric, "response_rate") == 0)
+        fputs("least(sum(\"sum\"), sum(n))::float8 / sum(n)", out);
+    else if (strcmp(f->metric, "index") == 0 || strcmp(f->metric, "ratio") == 0)
+        fprintf(out, "sum(\"sum\")::float8 / (sum(b0) * 10::float8 ^ %lld)",
+                (long long)f->decimals);
     else
         fprintf(out, "sum(\"sum\")::float8 / (sum(weight) * 10::float8 ^ %lld)",
                 (long long)f->decimals);

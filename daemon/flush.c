@@ -215,6 +215,8 @@ static enum fp_status queue_writes(struct fp_flush *f, struct fp_batch *batch, s
     if (status == FP_OK)
         status = fp_queue_sketch(q, &batch->sketch, f->lane);
     if (status == FP_OK)
+        status = fp_queue_touched(q, batch, s);
+    if (status == FP_OK)
         status = fp_queue_coverage(q, &batch->coverage, f->lane);
     if (status == FP_OK)
         status = fp_queue_coverage(q, &s->coverage, f->lane);

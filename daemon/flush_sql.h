@@ -23,6 +23,9 @@ enum fp_status fp_queue_rejects(struct fp_queue *q, const struct fp_batch *batch
 enum fp_status fp_queue_tallies(struct fp_queue *q, const char *table, struct fp_delta *delta,
                                 int lane);
 enum fp_status fp_queue_sketch(struct fp_queue *q, struct fp_delta *delta, int lane);
+/* The (series, day) pairs of tallies that were queued before (sorted then), for the watch. */
+enum fp_status fp_queue_touched(struct fp_queue *q, const struct fp_batch *batch,
+                                const struct fp_settlement *s);
 enum fp_status fp_queue_coverage(struct fp_queue *q, struct fp_delta *delta, int lane);
 /* Predictions of events and, in `settled`, what was observed: one statement, sorted. */
 enum fp_status fp_queue_predictions(struct fp_queue *q, struct fp_delta *events,

@@ -106,6 +106,41 @@ enum fp_status fp_queue_sketch(struct fp_queue *q, struct fp_delta *delta, int l
         &p);
 }
 
+/* Of the cells that are next in each table, the one with the smallest (series, day); NULL: none. */
+static const struct fp_key *next_touched(const struct fp_delta *const table[3], size_t at[3])
+{
+    const struct fp_key *least = NULL;
+    for (int i = 0; i < 3; i++) {
+        const struct fp_key *key = at[i] < table[i]->count ? &table[i]->cells[at[i]].key : NULL;
+        if (key && (least == NULL || key->part[0] < least->part[0] ||
+                    (key->part[0] == least->part[0] && key->part[1] < least->part[1])))
+            least = key;
+    }
+    return least;
+}
+
+enum fp_status fp_queue_touched(struct fp_queue *q, const struct fp_batch *batch,
+                                const struct fp_settlement *s)
+{
+    const struct fp_delta *const table[3] = {&batch->days, &batch->sketch, &s->days};
+    size_t at[3] = {0};
+    struct fp_params p;
+    fp_params_init(&p, "II");
+    for (const struct fp_key *key; (key = next_touched(table, at)) != NULL;) {
+        fp_pg_put_int(&p.at[0], key->part[0]);
+        fp_pg_put_int(&p.at[1], key->part[1]);
+        for (int i = 0; i < 3; i++)
+            while (at[i] < table[i]->count && table[i]->cells[at[i]].key.part[0] == key->part[0] &&
+                   table[i]->cells[at[i]].key.part[1] == key->part[1])
+                at[i]++;
+    }
+    if (p.at[0].count)
+        return fp_queue_add(q, "INSERT INTO flightpath.watch_touched (series, day) VALUES ($1, $2)",
+                            &p);
+    fp_params_free(&p);
+    return FP_OK;
+}
+
 enum fp_status fp_queue_coverage(struct fp_queue *q, struct fp_delta *delta, int lane)
 {
     struct fp_params p;

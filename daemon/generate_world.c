@@ -237,9 +237,13 @@ static void add_measure(struct fp_world_touchpoint *touchpoint, int measure)
 static void build_touchpoints(struct fp_world *w, struct cx_random *random)
 {
     const struct fp_model *model = w->model;
-    for (int i = 0; i < model->kpi_count; i++)
-        if (model->kpis[i].measure != FP_NONE && model->kpis[i].touchpoint != FP_NONE)
-            add_measure(&w->touchpoints[model->kpis[i].touchpoint], model->kpis[i].measure);
+    for (int i = 0; i < model->kpi_count; i++) {
+        const struct fp_kpi *kpi = &model->kpis[i];
+        if (kpi->measure != FP_NONE && kpi->touchpoint != FP_NONE)
+            add_measure(&w->touchpoints[kpi->touchpoint], kpi->measure);
+        if (kpi->per != FP_NONE && kpi->touchpoint != FP_NONE)
+            add_measure(&w->touchpoints[kpi->touchpoint], kpi->per);
+    }
     for (int i = 0; i < model->driver_model_count; i++)
         for (int k = 0; k < model->driver_models[i].measure_count; k++)
             if (model->driver_models[i].touchpoint != FP_NONE)

@@ -43,12 +43,15 @@ struct fp_health {
     fp_gauge flushes, flush_retries, flush_unknown, flush_micros, fenced, poisoned;
     fp_gauge flush_bucket[FP_FLUSH_BUCKETS + 1]; /* of durations, not cumulative */
     fp_gauge driver_rows, driver_refreshes, predictions;
+    fp_gauge watch_passes, watch_micros, alerts_sent, alertmanager_failures;
     fp_gauge dead_letters, rebalances, kafka_errors, postgres_errors, model_reloads;
 
     /* gauges */
     fp_gauge last_event_us;  /* latest event time committed, µs since 1970; 0 = none yet */
     fp_gauge last_commit_us; /* when the last flush committed */
     fp_gauge batch_rows, batch_bytes, paused;
+    fp_gauge watch_series;               /* that are judged; 0 where this replica does not judge */
+    fp_gauge alerts_open, alerts_unsent; /* as the tables have them */
 
     atomic_int partition_count;
     struct fp_health_partition partition[FP_HEALTH_PARTITIONS_MAX];

@@ -314,6 +314,7 @@ static void swap_model(struct fp_ingest *in)
         in->next_binding = NULL;
         in->next_scoring = NULL;
         fp_drivers_bind(in->config->drivers, in->binding);
+        fp_watch_bind(in->config->watch, in->binding);
     }
     struct fp_scoring *newer = fp_drivers_scoring(in->config->drivers, in->scoring);
     if (newer) {

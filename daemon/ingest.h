@@ -9,6 +9,7 @@
 #include "daemon/drivers.h"
 #include "daemon/health.h"
 #include "daemon/options.h"
+#include "daemon/watch.h"
 
 struct fp_ingest_config {
     const struct fp_options *options;
@@ -18,6 +19,7 @@ struct fp_ingest_config {
     const atomic_bool *stop; /* drain and return */
     atomic_bool *reload;     /* load the model file again */
     struct fp_drivers *drivers; /* told of each model; may be NULL */
+    struct fp_watch *watch;     /* the same */
 };
 
 /* Runs until told to stop, caught up (--until-caught-up) or fatal. FP_OK: what was taken is

@@ -8,12 +8,13 @@
  * stays, no longer `current`; one whose target or owner changed keeps its series. */
 #include "daemon/install.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DEADLINE_MS 30000
-#define COLUMNS_MAX 20
+#define COLUMNS_MAX 24
 #define LIST_SEPARATOR "\x1f" /* no name holds it: see model_schema.c */
 
 /* ---- columns --------------------------------------------------------------------------------- */
@@ -285,50 +286,55 @@ static enum fp_status put_owners(struct fp_pg *pg, const struct fp_model *model,
 
 /* ---- KPIs ------------------------------------------------------------------------------------ */
 
-static const char *metric_name(const struct fp_model *model, const struct fp_kpi *kpi)
-{
-    static const char *const metrics[] = {"nps", "csat", "ces", "mean", "top_box"};
-    switch (kpi->source) {
-    case FP_SOURCE_ITEM:
-        return metrics[model->items[kpi->item].metric];
-    case FP_SOURCE_MEASURE_MEAN:
-        return "measure_mean";
-    case FP_SOURCE_MEASURE_QUANTILE:
-        return "quantile";
-    case FP_SOURCE_MEASURE_WITHIN:
-    case FP_SOURCE_OUTCOME:
-        break;
-    }
-    return "share";
-}
-
 /* Columns 12 … 16: what the sums and bins mean. scale_min and scale_max are those of the answers.
  */
 static void put_meaning(struct columns *columns, const struct fp_model *model,
                         const struct fp_kpi *kpi)
 {
-    const struct fp_item *item = kpi->item == FP_NONE ? NULL : &model->items[kpi->item];
-    bool amount =
-        kpi->source == FP_SOURCE_MEASURE_MEAN || kpi->source == FP_SOURCE_MEASURE_QUANTILE;
-    fp_pg_put_int(&columns->param[12], amount ? model->measures[kpi->measure].decimals : 0);
-    put_number(columns, 13, item, item ? model->scales[item->scale].min : 0);
-    put_number(columns, 14, item, item ? model->scales[item->scale].max : 0);
-    if (item && item->top > 0)
-        fp_pg_put_int(&columns->param[15], item->top);
+    const struct fp_scale *scale = fp_kpi_scale(model, kpi);
+    int top = kpi->item == FP_NONE ? 0 : model->items[kpi->item].top;
+    fp_pg_put_int(&columns->param[12], fp_kpi_decimals(model, kpi));
+    put_number(columns, 13, scale, scale ? scale->min : 0);
+    put_number(columns, 14, scale, scale ? scale->max : 0);
+    if (top > 0)
+        fp_pg_put_int(&columns->param[15], top);
     else
         fp_pg_put_null(&columns->param[15]);
     put_number(columns, 16, kpi->source == FP_SOURCE_MEASURE_QUANTILE, kpi->quantile);
 }
 
+/* Columns 19 … 21: what a ratio is divided by, what an index is over, whose response rate it is. */
+static void put_parts(struct columns *columns, const struct fp_model *model,
+                      const struct fp_kpi *kpi)
+{
+    const char *items[FP_SCORES_MAX];
+    for (int i = 0; i < kpi->item_count; i++)
+        items[i] = model->items[kpi->items[i]].id;
+    put_text(columns, 19, kpi->per == FP_NONE ? NULL : model->measures[kpi->per].id);
+    if (kpi->item_count)
+        put_list(columns, 20, items, kpi->item_count);
+    else
+        put_text(columns, 20, NULL);
+    put_text(columns, 21, kpi->survey);
+}
+
 static void put_kpi(struct columns *columns, const struct fp_model *model, const struct fp_kpi *kpi)
 {
-    static const char *const sources[] = {"item", "measure", "measure", "measure", "outcome"};
+    static const char *const sources[FP_SOURCES] = {[FP_SOURCE_ITEM] = "item",
+                                                    [FP_SOURCE_MEASURE_MEAN] = "measure",
+                                                    [FP_SOURCE_MEASURE_WITHIN] = "measure",
+                                                    [FP_SOURCE_MEASURE_QUANTILE] = "measure",
+                                                    [FP_SOURCE_OUTCOME] = "outcome",
+                                                    [FP_SOURCE_INDEX] = "item",
+                                                    [FP_SOURCE_MEASURE_PER] = "measure",
+                                                    [FP_SOURCE_RESPONSE_RATE] = "invitation",
+                                                    [FP_SOURCE_STRAIGHT_LINING] = "item"};
     static const char *const audiences[] = {"customer", "employee", "internal"};
     put_text(columns, 0, kpi->id);
     put_text(columns, 1, kpi->definition);
     put_text(columns, 2, kpi->statement);
     put_text(columns, 3, kpi->role);
-    put_text(columns, 4, metric_name(model, kpi));
+    put_text(columns, 4, fp_kpi_metric(model, kpi));
     put_text(columns, 5, sources[kpi->source]);
     put_text(columns, 6, audiences[kpi->audience]);
     put_text(columns, 7, kpi->journey == FP_NONE ? NULL : model->journeys[kpi->journey].id);
@@ -340,6 +346,7 @@ static void put_kpi(struct columns *columns, const struct fp_model *model, const
     put_meaning(columns, model, kpi);
     put_number(columns, 17, kpi->has_target, kpi->target);
     put_number(columns, 18, kpi->has_good_enough, kpi->good_enough);
+    put_parts(columns, model, kpi);
 }
 
 static void put_definitions(struct columns *columns, const struct fp_model *model)
@@ -363,21 +370,92 @@ static enum fp_status put_kpis(struct fp_pg *pg, const struct fp_model *model, s
             &columns, err);
     if (status != FP_OK)
         return status;
-    columns_init(&columns, "TTTTTTTTTTTTIDDIDDDt");
+    columns_init(&columns, "TTTTTTTTTTTTIDDIDDDTTTt");
     for (int i = 0; i < model->kpi_count; i++)
         put_kpi(&columns, model, &model->kpis[i]);
-    put_text(&columns, 19, model->hash);
+    put_text(&columns, 22, model->hash);
     return run(pg,
                "INSERT INTO flightpath.kpi (kpi, definition, statement, role, metric, source,"
                "  audience, journey, touchpoint, owner, grain, direction, decimals, scale_min,"
-               "  scale_max, top_k, quantile, target, good_enough, current, model_hash)"
-               " SELECT u.*, true, $20 FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
-               "  $12, $13, $14, $15, $16, $17, $18, $19) AS u"
+               "  scale_max, top_k, quantile, target, good_enough, per, items, survey, current,"
+               "  model_hash)"
+               " SELECT u.kpi, u.definition, u.statement, u.role, u.metric, u.source, u.audience,"
+               "  u.journey, u.touchpoint, u.owner, u.grain, u.direction, u.decimals, u.scale_min,"
+               "  u.scale_max, u.top_k, u.quantile, u.target, u.good_enough, u.per,"
+               "  string_to_array(u.items, E'\\x1f'), u.survey, true, $23"
+               " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
+               "  $17, $18, $19, $20, $21, $22) AS u (kpi, definition, statement, role, metric,"
+               "  source, audience, journey, touchpoint, owner, grain, direction, decimals,"
+               "  scale_min, scale_max, top_k, quantile, target, good_enough, per, items, survey)"
                " ON CONFLICT (kpi, definition) DO UPDATE SET current = true,"
                "  statement = excluded.statement, role = excluded.role, owner = excluded.owner,"
                "  grain = excluded.grain, direction = excluded.direction,"
                "  target = excluded.target, good_enough = excluded.good_enough,"
                "  model_hash = excluded.model_hash",
+               &columns, err);
+}
+
+static void put_day(struct columns *columns, int column, int32_t day) /* open: null */
+{
+    if (day == INT32_MIN || day == INT32_MAX)
+        fp_pg_put_null(&columns->param[column]);
+    else
+        fp_pg_put_int(&columns->param[column], day);
+}
+
+/* What others reach, and days that are known to differ: replaced as a whole. */
+static enum fp_status put_benchmarks(struct fp_pg *pg, const struct fp_model *model,
+                                     struct fp_error *err)
+{
+    struct columns columns;
+    columns_init(&columns, "TTDDDTII");
+    for (int i = 0; i < model->kpi_count; i++) {
+        const struct fp_external_benchmark *b = &model->kpis[i].benchmark;
+        if (!b->present)
+            continue;
+        put_text(&columns, 0, model->kpis[i].id);
+        put_text(&columns, 1, model->kpis[i].definition);
+        put_number(&columns, 2, true, b->value);
+        put_number(&columns, 3, !isnan(b->sd), b->sd);
+        put_number(&columns, 4, !isnan(b->n), b->n);
+        put_text(&columns, 5, b->source);
+        put_day(&columns, 6, b->from);
+        put_day(&columns, 7, b->until);
+    }
+    return run(
+        pg,
+        "WITH given AS (SELECT k.series, u.*"
+        " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)"
+        "  AS u (kpi, definition, value, sd, n, source, from_day, until_day)"
+        " JOIN flightpath.kpi k ON k.kpi = u.kpi AND k.definition = u.definition),"
+        " gone AS (DELETE FROM flightpath.benchmark_external b"
+        "  WHERE NOT EXISTS (SELECT FROM given WHERE given.series = b.series))"
+        " INSERT INTO flightpath.benchmark_external"
+        "  (series, value, sd, n, source, from_day, until_day)"
+        " SELECT series, value, sd, n, source, from_day, until_day FROM given ORDER BY series"
+        " ON CONFLICT (series) DO UPDATE SET value = excluded.value, sd = excluded.sd,"
+        "  n = excluded.n, source = excluded.source, from_day = excluded.from_day,"
+        "  until_day = excluded.until_day",
+        &columns, err);
+}
+
+static enum fp_status put_calendar(struct fp_pg *pg, const struct fp_model *model,
+                                   struct fp_error *err)
+{
+    struct columns columns;
+    columns_init(&columns, "IITI");
+    for (int i = 0; i < model->calendar_count; i++) {
+        fp_pg_put_int(&columns.param[0], model->calendar[i].from);
+        fp_pg_put_int(&columns.param[1], model->calendar[i].until);
+        put_text(&columns, 2, model->calendar[i].text);
+        fp_pg_put_int(&columns.param[3], i);
+    }
+    return run(pg,
+               "WITH gone AS (DELETE FROM flightpath.calendar WHERE place <> ALL ($4))"
+               " INSERT INTO flightpath.calendar (from_day, until_day, text, place)"
+               " SELECT * FROM unnest($1, $2, $3, $4) AS u (from_day, until_day, text, place)"
+               " ON CONFLICT (place) DO UPDATE SET from_day = excluded.from_day,"
+               "  until_day = excluded.until_day, text = excluded.text",
                &columns, err);
 }
 
@@ -410,8 +488,9 @@ static enum fp_status install(struct fp_pg *pg, const struct fp_model *model,
                               struct fp_series *series, struct fp_error *err)
 {
     typedef enum fp_status (*step)(struct fp_pg *, const struct fp_model *, struct fp_error *);
-    static const step steps[] = {put_programme, put_model,  put_names, put_touchpoints,
-                                 put_units,     put_owners, put_kpis, fp_install_drivers};
+    static const step steps[] = {put_programme, put_model,         put_names, put_touchpoints,
+                                 put_units,     put_owners,        put_kpis,  put_benchmarks,
+                                 put_calendar,  fp_install_drivers};
     bool installed = false, complete = false, fitted = false;
     /* class "flip" (see 0002), object 2: models */
     enum fp_status status = fp_pg_exec(pg, "SELECT pg_advisory_xact_lock(x'666c6970'::int, 2)",

@@ -106,6 +106,10 @@ void fp_reader_close(struct fp_reader *reader);
 struct fp_producer;
 enum fp_status fp_producer_open(const struct fp_kafka_config *config, struct fp_producer **producer,
                                 struct fp_error *err) FP_MUST_CHECK;
+/* Asks the brokers whether a topic is there. FP_OK: it is; FP_REJECT: it is not, or may not be
+ * written to (err says the mend); FP_RETRY: no answer. */
+enum fp_status fp_producer_topic(struct fp_producer *producer, const char *topic, int deadline_ms,
+                                 struct fp_error *err) FP_MUST_CHECK;
 /* Queues a copy. partition −1: by key. timestamp_ms 0: now. FP_RETRY: queue full. */
 enum fp_status fp_producer_send(struct fp_producer *producer, const struct fp_record *record,
                                 struct fp_error *err) FP_MUST_CHECK;

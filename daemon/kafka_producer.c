@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The producer (dead letters, generated load, predictions later) and the embedded broker.
+/* The producer (dead letters, generated load, predictions, alerts) and the embedded broker.
  * At least once: whoever needs certainty sends, then flushes; a failed flush means "send again". */
 #include "daemon/kafka_internal.h"
 
@@ -92,6 +92,32 @@ static enum fp_status revive(struct fp_producer *p, struct fp_error *err)
         p->rk = NULL;
     }
     return open_handle(p, err);
+}
+
+enum fp_status fp_producer_topic(struct fp_producer *producer, const char *topic, int deadline_ms,
+                                 struct fp_error *err)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    enum fp_status status = revive(producer, err);
+    if (status != FP_OK)
+        return status;
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(producer->rk, topic, NULL);
+    if (handle == NULL)
+        return fp_kafka_fail(err, rd_kafka_last_error(), topic);
+    rd_kafka_resp_err_t code = rd_kafka_metadata(producer->rk, 0, handle, &metadata, deadline_ms);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topic_cnt == 1)
+        code = metadata->topics[0].err;
+    if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+        code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+        code == RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION)
+        status = fp_fail(err, FP_REJECT, rd_kafka_err2name(code), topic,
+                         "%s; create the topic and let the daemon's user write to it",
+                         rd_kafka_err2str(code));
+    else if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        status = fp_kafka_fail(err, code, topic);
+    rd_kafka_metadata_destroy(metadata);
+    rd_kafka_topic_destroy(handle);
+    return status;
 }
 
 static rd_kafka_headers_t *copy_headers(const struct fp_record *record)

@@ -36,6 +36,8 @@ static const struct command {
      "Say where a published number comes from, with SQL that gives it again."},
     {"whatif", FP_CMD_WHATIF, fp_cmd_whatif,
      "What goes with a step in a driver, by the published results; not causal."},
+    {"backtest", FP_CMD_BACKTEST, fp_cmd_backtest,
+     "Say what would have been alerted under a model and a budget, beside what was."},
     {"reference", FP_CMD_REFERENCE, fp_cmd_reference, "Print the page of all options (Markdown)."},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)

@@ -43,7 +43,13 @@ enum fp_source_kind {                           /* what a KPI counts */
                       FP_SOURCE_MEASURE_WITHIN, /* {"measure": m, "within": x}: share of events with
                                                    m ≤ x */
                       FP_SOURCE_MEASURE_QUANTILE, /* {"measure": m, "quantile": q} */
-                      FP_SOURCE_OUTCOME /* {"outcome": o}: share of events with this outcome */
+                      FP_SOURCE_OUTCOME, /* {"outcome": o}: share of events with this outcome */
+                      FP_SOURCE_INDEX, /* {"items": […]}: mean over several items, by response */
+                      FP_SOURCE_MEASURE_PER, /* {"measure": m, "per": m2}: Σm ÷ Σm2 of events */
+                      FP_SOURCE_RESPONSE_RATE,   /* {"response_rate": true or a survey} */
+                      FP_SOURCE_STRAIGHT_LINING, /* {"straight_lining": true}: share of responses
+                                                    whose answers are all the same */
+                      FP_SOURCES
 };
 
 struct fp_scale {
@@ -96,11 +102,22 @@ struct fp_owner {
     const char *id, *name, *department;
 };
 
+struct fp_external_benchmark { /* what others reach, as published; in the KPI's own unit */
+    bool present;
+    double value, sd, n; /* sd of respondents, how many; NAN: not known */
+    const char *source;
+    int32_t from, until; /* local days it is valid, inclusive; INT32_MIN, INT32_MAX: open */
+};
+
 struct fp_kpi {
     const char *id, *statement;
     const char *role; /* "input" or "output" */
     enum fp_source_kind source;
-    int item, measure; /* dense or FP_NONE */
+    int item, measure; /* dense or FP_NONE; measure: of a ratio, the numerator */
+    int per;           /* measure in the denominator of a ratio, or FP_NONE */
+    const int *items;  /* of an index: dense, by id, all on one scale */
+    int item_count;
+    const char *survey; /* of a response rate; NULL: any */
     enum fp_outcome outcome;
     int64_t within; /* fixed point of the measure */
     double quantile;
@@ -110,9 +127,24 @@ struct fp_kpi {
     enum fp_grain grain;
     int owner; /* dense or FP_NONE */
     bool has_target, has_good_enough;
-    double target, good_enough;   /* in the KPI's own unit (NPS points, share, mean) */
+    double target, good_enough; /* in the KPI's own unit (NPS points, share, mean) */
+    struct fp_external_benchmark benchmark;
     char definition[FP_HASH_HEX]; /* hash of what decides the numbers (not target, owner, texts) */
 };
+
+/* Which messages a KPI counts: touchpoint events; answers of responses; else, of a response rate,
+ * invitations and responses. */
+static inline bool fp_kpi_of_events(const struct fp_kpi *kpi)
+{
+    return kpi->source == FP_SOURCE_MEASURE_MEAN || kpi->source == FP_SOURCE_MEASURE_WITHIN ||
+           kpi->source == FP_SOURCE_MEASURE_QUANTILE || kpi->source == FP_SOURCE_OUTCOME ||
+           kpi->source == FP_SOURCE_MEASURE_PER;
+}
+static inline bool fp_kpi_of_answers(const struct fp_kpi *kpi)
+{
+    return kpi->source == FP_SOURCE_ITEM || kpi->source == FP_SOURCE_INDEX ||
+           kpi->source == FP_SOURCE_STRAIGHT_LINING;
+}
 
 struct fp_driver_model {
     const char *id;
@@ -143,6 +175,11 @@ struct fp_promise {
     int promise;                 /* item */
     const char *const *delivery; /* ids of items or kpis */
     int delivery_count;
+};
+
+struct fp_calendar_entry { /* days that are known to differ */
+    int32_t from, until;   /* local days since 1970-01-01, inclusive */
+    const char *text;
 };
 
 struct fp_limits {
@@ -176,6 +213,8 @@ struct fp_model {
     int responses_days, tallies_days, rejects_days; /* retention; rejects default 90 */
     int min_n, min_n_employee;
     double false_episodes_per_year;
+    const struct fp_calendar_entry *calendar; /* in the order of the file */
+    int calendar_count;
     struct fp_limits limits;
 
     struct fp_scale *scales;
@@ -243,9 +282,10 @@ struct fp_place {
  * touchpoint or, for employees, from the first tenure window that holds. */
 struct fp_place fp_model_place(const struct fp_model *model, const struct fp_event *event);
 
-/* True when the KPI's scope (audience, journey, touchpoint) covers the place. Audiences matter to
- * item KPIs only: a touchpoint event has none. For item KPIs the caller first replaces
- * place.touchpoint by the item's own touchpoint, if it has one (the journey stays as it is). */
+/* True when the KPI's scope (audience, journey, touchpoint) covers the place. The audience does not
+ * matter to KPIs of touchpoint events, which have none, and the caller looks at the survey of a
+ * response rate. For KPIs of items the caller first replaces place.touchpoint by the item's own
+ * touchpoint, if it has one (the journey stays as it is). */
 bool fp_kpi_covers(const struct fp_model *model, const struct fp_kpi *kpi,
                    const struct fp_place *place);
 /* The same of a journey alone, main or detailed. */
@@ -255,5 +295,16 @@ bool fp_journey_covers(const struct fp_model *model, int journey, const struct f
  * declared). Dense ids in file order; borrowed from the model. */
 const int *fp_model_item_kpis(const struct fp_model *model, int item, int *count);
 const int *fp_model_touchpoint_kpis(const struct fp_model *model, int touchpoint, int *count);
+/* KPIs that a response counts in as a whole: index, response rate, straight-lining. */
+const int *fp_model_response_kpis(const struct fp_model *model, int *count);
+
+/* Tallies of the KPI are sums in units of 10^-decimals of its value. Of a ratio it is the
+ * difference of its measures' decimals (value = Σx ÷ Σy · 10^-decimals), so it may be negative. */
+int fp_kpi_decimals(const struct fp_model *model, const struct fp_kpi *kpi);
+/* The scale that the answers of an item's or index's KPI are on; NULL: it has none. */
+const struct fp_scale *fp_kpi_scale(const struct fp_model *model, const struct fp_kpi *kpi);
+/* Name in flightpath.kpi.metric: of an item its own, else measure_mean, quantile, share, index,
+ * ratio or response_rate. */
+const char *fp_kpi_metric(const struct fp_model *model, const struct fp_kpi *kpi);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What the files that read a model share: the document, the model being made and its problems.
  * Internal to model*.c. The steps, in order: model_json (text → tree), model_schema (shape, types,
- * ranges), model_index (ids), model_parts, model_kpi and model_plan (references and sense),
- * model_hash, model_place. Every step goes on after a problem, so that all are found at once. */
+ * ranges), model_index (ids), model_parts, model_source, model_kpi and model_plan (references and
+ * sense), model_hash, model_place. Every step goes on after a problem, so that all are found at
+ * once. */
 #ifndef FP_MODEL_BUILD_H
 #define FP_MODEL_BUILD_H
 
@@ -30,6 +31,7 @@ struct fp_model_private {
     /* lists per item, and per touchpoint with one more for undeclared ones */
     int *item_kpis, *item_start;
     int *touchpoint_kpis, *touchpoint_start;
+    int *response_kpis, response_kpi_count;
 };
 
 struct fp_build {
@@ -82,13 +84,17 @@ const int *fp_build_refs(struct fp_build *build, const struct fp_node *list, enu
 void fp_model_read_parts(struct fp_build *build);    /* model_parts.c: programme … items */
 void fp_model_read_journeys(struct fp_build *build); /* model_journey.c: journeys, touchpoints */
 void fp_model_read_kpis(struct fp_build *build);     /* model_kpi.c */
-void fp_model_read_plan(struct fp_build *build);     /* model_plan.c: driver models … promises */
+/* model_source.c: what a KPI counts, of its node's "source". */
+void fp_model_read_source(struct fp_build *build, const struct fp_node *node, struct fp_kpi *kpi);
+void fp_model_read_plan(struct fp_build *build); /* model_plan.c: driver models … promises */
 
 const char *const *fp_build_texts(struct fp_build *build, const struct fp_node *list, int *count);
 enum fp_direction fp_build_direction(const struct fp_node *node, enum fp_direction fallback);
 /* A number in a measure's unit as fixed point; a problem and false when it is no multiple of it. */
 bool fp_build_fixed(struct fp_build *build, const struct fp_node *node, int decimals,
                     int64_t *value);
+/* The day that a member names: false when it is absent or not a date. */
+bool fp_build_day(const struct fp_node *node, const char *key, int32_t *day);
 bool fp_journey_has(const struct fp_model *model, int journey, int touchpoint);
 
 /* ---- hashes (model_hash.c) ------------------------------------------------------------------- */

@@ -3,8 +3,9 @@
  *
  * The model's hash is over its canonical text. A KPI's or driver model's *definition* is a short
  * text of everything that decides its numbers, and nothing else: targets, owners, names, grain and
- * directions may change without starting a new series. What decides: the source (item with scale
- * and top, or measure with decimals), the places it covers and how messages come to be placed
+ * directions may change without starting a new series (but for the directions of an index and its
+ * items, which say what is turned). What decides: the source (item with scale and top, or measure
+ * with decimals), the places it covers and how messages come to be placed
  * there, the audience, the time zone. Lists whose order does not matter are sorted. A definition
  * begins with the version of its own format: raise it when the meaning of a number changes in the
  * code. */
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "daemon/model_build.h"
+#include "daemon/resolve.h"
 
 void fp_hash_hex(const char *text, size_t len, char hex[FP_HASH_HEX])
 {
@@ -117,14 +119,10 @@ static int by_int(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void write_item(const struct fp_build *build, FILE *out, int id)
+static void write_answers(const struct fp_build *build, FILE *out, const struct fp_item *item)
 {
-    static const char *const metrics[] = {"nps", "csat", "ces", "mean", "top_box"};
-    const struct fp_item *item = &build->model->items[id];
     struct fp_scale scale = build->model->scales[item->scale];
     qsort(scale.na_codes, (size_t)scale.na_count, sizeof *scale.na_codes, by_int);
-    fprintf(out, "item %s %s %d:%d top %d", item->id, metrics[item->metric], scale.min, scale.max,
-            item->top);
     for (int i = 0; i < scale.na_count; i++)
         fprintf(out, " na %d", scale.na_codes[i]);
     if (item->touchpoint != FP_NONE)
@@ -132,10 +130,47 @@ static void write_item(const struct fp_build *build, FILE *out, int id)
     fputc('\n', out);
 }
 
+static void write_item(const struct fp_build *build, FILE *out, int id)
+{
+    static const char *const metrics[] = {"nps", "csat", "ces", "mean", "top_box"};
+    const struct fp_item *item = &build->model->items[id];
+    const struct fp_scale *scale = &build->model->scales[item->scale];
+    fprintf(out, "item %s %s %d:%d top %d", item->id, metrics[item->metric], scale->min, scale->max,
+            item->top);
+    write_answers(build, out, item);
+}
+
+static void write_index(const struct fp_build *build, FILE *out, const struct fp_kpi *kpi)
+{
+    const struct fp_scale *scale = fp_kpi_scale(build->model, kpi);
+    fprintf(out, "index %d:%d\n", scale->min, scale->max);
+    for (int i = 0; i < kpi->item_count; i++) { /* by id */
+        const struct fp_item *item = &build->model->items[kpi->items[i]];
+        fprintf(out, "%s %s", item->direction == kpi->direction ? "item" : "turned", item->id);
+        write_answers(build, out, item);
+    }
+}
+
 static void write_measure(const struct fp_build *build, FILE *out, int id)
 {
     const struct fp_measure *measure = &build->model->measures[id];
     fprintf(out, "measure %s decimals %d\n", measure->id, measure->decimals);
+}
+
+/* The kinds that are made of more than one item, measure or message. */
+static void write_combined(const struct fp_build *build, FILE *out, const struct fp_kpi *kpi)
+{
+    if (kpi->source == FP_SOURCE_INDEX)
+        write_index(build, out, kpi);
+    if (kpi->source == FP_SOURCE_MEASURE_PER) {
+        fputs("per ", out);
+        write_measure(build, out, kpi->per);
+    }
+    if (kpi->source == FP_SOURCE_RESPONSE_RATE)
+        fprintf(out, "response rate%s%s\n", kpi->survey ? " of " : "",
+                kpi->survey ? kpi->survey : "");
+    if (kpi->source == FP_SOURCE_STRAIGHT_LINING)
+        fprintf(out, "straight-lining from %d\n", FP_STRAIGHT_MIN);
 }
 
 static void hash_kpi(struct fp_build *build, struct fp_kpi *kpi)
@@ -159,6 +194,7 @@ static void hash_kpi(struct fp_build *build, struct fp_kpi *kpi)
         fprintf(hashed.out, "quantile %s\n", text);
     if (kpi->source == FP_SOURCE_OUTCOME)
         fprintf(hashed.out, "outcome %s\n", outcomes[kpi->outcome]);
+    write_combined(build, hashed.out, kpi);
     end(&hashed, kpi->definition);
     free(hashed.text);
 }

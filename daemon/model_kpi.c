@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* KPIs: what each counts, where, for whom, and whether its target can be met at all. */
+/* KPIs: where each counts and for whom, whether its target and benchmark can be met at all, and how
+ * many one message can count in. What a KPI counts is read in model_source.c. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "analytics/fixed.h"
 #include "daemon/model_build.h"
 #include "daemon/resolve.h"
 
@@ -12,69 +15,6 @@ struct range { /* of a KPI's value */
     const char *of; /* in words */
     bool share;
 };
-
-/* ---- source ---------------------------------------------------------------------------------- */
-
-static enum fp_outcome outcome_of(const char *text)
-{
-    static const char *const names[] = {"completed", "failed", "abandoned", "recovered"};
-    for (int i = 0; i < FP_OUTCOMES; i++) {
-        if (strcmp(text, names[i]) == 0)
-            return (enum fp_outcome)i;
-    }
-    return FP_OUTCOME_COMPLETED;
-}
-
-static void read_measure_source(struct fp_build *build, const struct fp_node *source,
-                                struct fp_kpi *kpi)
-{
-    const struct fp_node *within = fp_node_get(source, "within");
-    const struct fp_node *quantile = fp_node_get(source, "quantile");
-    kpi->measure = fp_build_ref(build, fp_node_get(source, "measure"), FP_KIND_MEASURE);
-    kpi->source = within     ? FP_SOURCE_MEASURE_WITHIN
-                  : quantile ? FP_SOURCE_MEASURE_QUANTILE
-                             : FP_SOURCE_MEASURE_MEAN;
-    if (within && quantile)
-        fp_problem_at(build, source, NULL, "make two KPIs of it",
-                      "give at most one of \"within\" and \"quantile\"");
-    kpi->quantile = fp_node_number(source, "quantile", 0);
-    if (quantile && quantile->type == FP_NODE_NUMBER && (kpi->quantile <= 0 || kpi->quantile >= 1))
-        fp_problem_at(build, quantile, NULL, "the 90th percentile is 0.9",
-                      "a quantile lies between 0 and 1");
-    if (within == NULL || kpi->measure == FP_NONE || build->bad_measures[kpi->measure])
-        return;
-    const struct fp_measure *measure = &build->model->measures[kpi->measure];
-    if (fp_build_fixed(build, within, measure->decimals, &kpi->within) &&
-        (kpi->within < measure->min || kpi->within >= measure->max))
-        fp_problem_at(build, within, NULL, "name a limit that some events can miss",
-                      "outside the measure's min to max, so the share is always 0 or 1");
-}
-
-static void read_source(struct fp_build *build, const struct fp_node *node, struct fp_kpi *kpi)
-{
-    const struct fp_node *source = fp_node_get(node, "source");
-    const struct fp_node *item = fp_node_get(source, "item");
-    const struct fp_node *measure = fp_node_get(source, "measure");
-    const struct fp_node *outcome = fp_node_get(source, "outcome");
-    kpi->item = kpi->measure = FP_NONE;
-    if (source == NULL || source->type != FP_NODE_OBJECT)
-        return; /* reported already */
-    if ((item != NULL) + (measure != NULL) + (outcome != NULL) != 1)
-        fp_problem_at(build, source, NULL, "a KPI counts one thing",
-                      "give exactly one of \"item\", \"measure\" and \"outcome\"");
-    if (measure == NULL && (fp_node_get(source, "within") || fp_node_get(source, "quantile")))
-        fp_problem_at(build, source, NULL, "add \"measure\", or remove them",
-                      "\"within\" and \"quantile\" are of a measure");
-    if (item) {
-        kpi->source = FP_SOURCE_ITEM;
-        kpi->item = fp_build_ref(build, item, FP_KIND_ITEM);
-    } else if (measure) {
-        read_measure_source(build, source, kpi);
-    } else if (outcome) {
-        kpi->source = FP_SOURCE_OUTCOME;
-        kpi->outcome = outcome_of(fp_node_string(source, "outcome", ""));
-    }
-}
 
 /* ---- scope ----------------------------------------------------------------------------------- */
 
@@ -95,16 +35,20 @@ static void read_audience(struct fp_build *build, const struct fp_node *node, st
         kpi->audience != FP_AUDIENCE_INTERNAL)
         fp_problem_at(build, node, "audience", "remove it: the journey says who it is for",
                       "the journey is for %s, so this counts nothing", names[of_journey]);
+    if (kpi->source == FP_SOURCE_RESPONSE_RATE && kpi->audience == FP_AUDIENCE_INTERNAL &&
+        kpi->survey == NULL)
+        fp_problem_at(build, node, "source", "name the survey in \"response_rate\"",
+                      "invitations do not say that they are internal");
 }
 
-static void check_scope(struct fp_build *build, const struct fp_node *node,
-                        const struct fp_kpi *kpi)
+/* An item that counts at a touchpoint of its own, against the KPI's. */
+static void check_item_scope(struct fp_build *build, const struct fp_node *node,
+                             const struct fp_kpi *kpi, const char *what, int own)
 {
     const struct fp_model *model = build->model;
-    int own = kpi->item == FP_NONE ? FP_NONE : model->items[kpi->item].touchpoint;
     if (own != FP_NONE && kpi->touchpoint != FP_NONE && own != kpi->touchpoint)
         fp_problem_at(build, node, "touchpoint", "remove it",
-                      "the item counts at \"%s\", so this counts nothing",
+                      "%s counts at \"%s\", so this counts nothing", what,
                       model->touchpoints[own].id);
     int touchpoint = kpi->touchpoint != FP_NONE ? kpi->touchpoint : own;
     if (touchpoint != FP_NONE && kpi->journey != FP_NONE &&
@@ -113,11 +57,36 @@ static void check_scope(struct fp_build *build, const struct fp_node *node,
         fp_problem_at(build, node, "journey", "add it to the journey, or choose another journey",
                       "the touchpoint \"%s\" is no part of the journey \"%s\"",
                       model->touchpoints[touchpoint].id, model->journeys[kpi->journey].id);
-    if (kpi->source != FP_SOURCE_ITEM && kpi->journey != FP_NONE &&
+}
+
+/* One problem is enough to show: the first item that does not suit. */
+static void check_index_scope(struct fp_build *build, const struct fp_node *node,
+                              const struct fp_kpi *kpi)
+{
+    int before = build->problems->count;
+    for (int i = 0; i < kpi->item_count && build->problems->count == before; i++) {
+        const struct fp_item *item = &build->model->items[kpi->items[i]];
+        char what[100];
+        snprintf(what, sizeof what, "the item \"%.80s\"", item->id);
+        check_item_scope(build, node, kpi, what, item->touchpoint);
+    }
+}
+
+static void check_scope(struct fp_build *build, const struct fp_node *node,
+                        const struct fp_kpi *kpi)
+{
+    const struct fp_model *model = build->model;
+    if (kpi->source == FP_SOURCE_INDEX && kpi->item_count > 0)
+        check_index_scope(build, node, kpi);
+    else
+        check_item_scope(build, node, kpi, "the item",
+                         kpi->item == FP_NONE ? FP_NONE : model->items[kpi->item].touchpoint);
+    if (!fp_kpi_of_answers(kpi) && kpi->journey != FP_NONE &&
         model->journeys[kpi->journey].tenure != FP_TENURE_NONE &&
         model->journeys[kpi->journey].touchpoint_count == 0)
         fp_problem_at(build, node, "journey", "use the main journey, or an item",
-                      "touchpoint events have no tenure, so this counts nothing");
+                      "%s have no tenure, so this counts nothing",
+                      fp_kpi_of_events(kpi) ? "touchpoint events" : "invitations");
 }
 
 /* ---- direction, target ----------------------------------------------------------------------- */
@@ -129,45 +98,85 @@ static enum fp_direction default_direction(const struct fp_model *model, const s
         return kpi->item == FP_NONE ? FP_HIGHER_IS_BETTER : model->items[kpi->item].direction;
     case FP_SOURCE_MEASURE_MEAN:
     case FP_SOURCE_MEASURE_QUANTILE:
+    case FP_SOURCE_MEASURE_PER:
         return kpi->measure == FP_NONE ? FP_HIGHER_IS_BETTER
                                        : model->measures[kpi->measure].direction;
     case FP_SOURCE_OUTCOME:
         return kpi->outcome == FP_OUTCOME_FAILED || kpi->outcome == FP_OUTCOME_ABANDONED
                    ? FP_LOWER_IS_BETTER
                    : FP_HIGHER_IS_BETTER;
+    case FP_SOURCE_STRAIGHT_LINING:
+        return FP_LOWER_IS_BETTER;
     case FP_SOURCE_MEASURE_WITHIN:
+    case FP_SOURCE_INDEX:
+    case FP_SOURCE_RESPONSE_RATE:
+    case FP_SOURCES:
         break;
     }
     return FP_HIGHER_IS_BETTER;
 }
 
-static bool value_range(const struct fp_build *build, const struct fp_kpi *kpi, struct range *range)
+static double in_unit(const struct fp_measure *measure, int64_t amount)
+{
+    return (double)amount / cx_fixed_unit(measure->decimals);
+}
+
+/* Σx ÷ Σy of events within the measures' bounds, y ≥ 0. */
+static bool ratio_range(const struct fp_build *build, const struct fp_kpi *kpi, struct range *range)
 {
     const struct fp_model *model = build->model;
+    if (kpi->measure == FP_NONE || kpi->per == FP_NONE || build->bad_measures[kpi->measure] ||
+        build->bad_measures[kpi->per])
+        return false;
+    const struct fp_measure *x = &model->measures[kpi->measure], *y = &model->measures[kpi->per];
+    double low = in_unit(x, x->min), high = in_unit(x, x->max);
+    double least = in_unit(y, y->min), most = in_unit(y, y->max);
+    *range = (struct range){low < 0 ? low / least : low / most,
+                            high > 0 ? high / least : high / most, "the ratio", false};
+    return least >= 0;
+}
+
+static bool item_range(const struct fp_build *build, const struct fp_kpi *kpi, struct range *range)
+{
+    const struct fp_model *model = build->model;
+    const struct fp_scale *scale = fp_kpi_scale(model, kpi);
+    if (scale == NULL || build->bad_scales[scale - model->scales])
+        return false;
+    if (kpi->source == FP_SOURCE_INDEX)
+        *range = (struct range){scale->min, scale->max, "the items' scale", false};
+    else if (model->items[kpi->item].metric == FP_METRIC_NPS)
+        *range = (struct range){-100, 100, "a net promoter score", false};
+    else if (model->items[kpi->item].metric == FP_METRIC_MEAN ||
+             model->items[kpi->item].metric == FP_METRIC_CES)
+        *range = (struct range){scale->min, scale->max, "the item's scale", false};
+    return true;
+}
+
+static bool value_range(const struct fp_build *build, const struct fp_kpi *kpi, struct range *range)
+{
+    const struct fp_measure *measure;
     *range = (struct range){0, 1, "a share", true};
-    if (kpi->source == FP_SOURCE_OUTCOME || kpi->source == FP_SOURCE_MEASURE_WITHIN)
-        return true;
-    if (kpi->source != FP_SOURCE_ITEM) {
+    switch (kpi->source) {
+    case FP_SOURCE_ITEM:
+    case FP_SOURCE_INDEX:
+        return item_range(build, kpi, range);
+    case FP_SOURCE_MEASURE_PER:
+        return ratio_range(build, kpi, range);
+    case FP_SOURCE_MEASURE_MEAN:
+    case FP_SOURCE_MEASURE_QUANTILE:
         if (kpi->measure == FP_NONE || build->bad_measures[kpi->measure])
             return false;
-        const struct fp_measure *measure = &model->measures[kpi->measure];
-        double unit = 1;
-        for (int i = 0; i < measure->decimals; i++)
-            unit *= 10;
-        *range = (struct range){(double)measure->min / unit, (double)measure->max / unit,
+        measure = &build->model->measures[kpi->measure];
+        *range = (struct range){in_unit(measure, measure->min), in_unit(measure, measure->max),
                                 "the measure", false};
         return true;
+    case FP_SOURCE_MEASURE_WITHIN:
+    case FP_SOURCE_OUTCOME:
+    case FP_SOURCE_RESPONSE_RATE:
+    case FP_SOURCE_STRAIGHT_LINING:
+    case FP_SOURCES:
+        break;
     }
-    if (kpi->item == FP_NONE)
-        return false;
-    const struct fp_item *item = &model->items[kpi->item];
-    if (item->scale == FP_NONE || build->bad_scales[item->scale])
-        return false;
-    const struct fp_scale *scale = &model->scales[item->scale];
-    if (item->metric == FP_METRIC_NPS)
-        *range = (struct range){-100, 100, "a net promoter score", false};
-    else if (item->metric == FP_METRIC_MEAN || item->metric == FP_METRIC_CES)
-        *range = (struct range){scale->min, scale->max, "the item's scale", false};
     return true;
 }
 
@@ -212,6 +221,32 @@ static void read_target(struct fp_build *build, const struct fp_node *node, stru
                       higher ? "higher" : "lower");
 }
 
+static void read_benchmark(struct fp_build *build, const struct fp_node *kpi_node,
+                           struct fp_kpi *kpi)
+{
+    const struct fp_node *node = fp_node_get(kpi_node, "benchmark");
+    struct fp_external_benchmark *benchmark = &kpi->benchmark;
+    struct range range;
+    *benchmark = (struct fp_external_benchmark){.from = INT32_MIN, .until = INT32_MAX};
+    if (node == NULL || node->type != FP_NODE_OBJECT)
+        return;
+    benchmark->present = true;
+    benchmark->value = fp_node_number(node, "value", 0);
+    benchmark->sd = fp_node_number(node, "sd", NAN);
+    benchmark->n = fp_node_number(node, "n", NAN);
+    benchmark->source = fp_node_string(node, "source", "");
+    bool from = fp_build_day(node, "from", &benchmark->from);
+    bool until = fp_build_day(node, "until", &benchmark->until);
+    if (from && until && benchmark->until < benchmark->from)
+        fp_problem_at(build, node, "until", "swap \"from\" and \"until\"", "ends before it begins");
+    if (benchmark->source[0] == '\0' && fp_node_get(node, "source") &&
+        fp_node_get(node, "source")->type == FP_NODE_STRING)
+        fp_problem_at(build, node, "source", "say who published it, and when",
+                      "a benchmark of unknown origin cannot be judged");
+    if (value_range(build, kpi, &range))
+        check_value(build, node, "value", &range);
+}
+
 /* ---- how many at once ------------------------------------------------------------------------ */
 
 static int descending(const void *a, const void *b)
@@ -231,21 +266,25 @@ static int main_journey(const struct fp_model *model, int journey)
  * one count per item. */
 static int most_at_once(const struct fp_model *model, int journey, int audience, int *per_item)
 {
-    int events = 0, answers = 0;
+    int events = 0, answers = 0, invitations = 0;
     memset(per_item, 0, (size_t)model->item_count * sizeof *per_item);
     for (int i = 0; i < model->kpi_count; i++) {
         const struct fp_kpi *kpi = &model->kpis[i];
         if (kpi->journey != FP_NONE && main_journey(model, kpi->journey) != journey)
             continue;
-        if (kpi->source != FP_SOURCE_ITEM)
+        if (fp_kpi_of_events(kpi))
             events += kpi->touchpoint == FP_NONE;
         else if (kpi->item != FP_NONE && (int)kpi->audience == audience)
             per_item[kpi->item]++;
+        else if (kpi->item == FP_NONE) /* a response as a whole */
+            answers += (int)kpi->audience == audience;
+        invitations += kpi->source == FP_SOURCE_RESPONSE_RATE;
     }
     qsort(per_item, (size_t)model->item_count, sizeof *per_item, descending);
     for (int i = 0; i < model->item_count && i < FP_SCORES_MAX; i++)
         answers += per_item[i];
-    return events > answers ? events : answers;
+    int most = events > answers ? events : answers;
+    return most > invitations ? most : invitations;
 }
 
 /* KPIs of touchpoint events: those of one touchpoint come on top of those of any. */
@@ -256,8 +295,7 @@ static int most_at_touchpoint(struct fp_build *build)
     int most = 0;
     for (int i = 0; i < model->kpi_count; i++) {
         int touchpoint = model->kpis[i].touchpoint;
-        if (model->kpis[i].source != FP_SOURCE_ITEM && touchpoint != FP_NONE &&
-            ++at[touchpoint] > most)
+        if (fp_kpi_of_events(&model->kpis[i]) && touchpoint != FP_NONE && ++at[touchpoint] > most)
             most = at[touchpoint];
     }
     return most;
@@ -296,16 +334,16 @@ void fp_model_read_kpis(struct fp_build *build)
         kpi->journey = fp_build_ref(build, fp_node_get(at, "journey"), FP_KIND_JOURNEY);
         kpi->touchpoint = fp_build_ref(build, fp_node_get(at, "touchpoint"), FP_KIND_TOUCHPOINT);
         kpi->owner = fp_build_ref(build, fp_node_get(at, "owner"), FP_KIND_OWNER);
-        read_source(build, at, kpi);
+        fp_model_read_source(build, at, kpi);
         bool outcome = kpi->item != FP_NONE && model->items[kpi->item].kind == FP_ITEM_OUTCOME;
         kpi->role = fp_node_string(at, "role", outcome ? "output" : "input");
         read_audience(build, at, kpi);
         check_scope(build, at, kpi);
-        const char *grain =
-            fp_node_string(at, "grain", kpi->source == FP_SOURCE_ITEM ? "day" : "hour");
+        const char *grain = fp_node_string(at, "grain", fp_kpi_of_events(kpi) ? "hour" : "day");
         kpi->grain = strcmp(grain, "hour") == 0 ? FP_GRAIN_HOUR : FP_GRAIN_DAY;
         kpi->direction = fp_build_direction(at, default_direction(model, kpi));
         read_target(build, at, kpi);
+        read_benchmark(build, at, kpi);
     }
     check_contributions(build);
 }

@@ -6,6 +6,7 @@
 #include "analytics/fixed.h"
 #include "analytics/tally.h"
 #include "daemon/model_build.h"
+#include "daemon/timestamp.h"
 
 #define SCALE_SPAN_MAX 1000
 #define NA_CODES_MAX 8
@@ -31,6 +32,12 @@ enum fp_direction fp_build_direction(const struct fp_node *node, enum fp_directi
     if (strcmp(text, "higher") == 0)
         return FP_HIGHER_IS_BETTER;
     return strcmp(text, "lower") == 0 ? FP_LOWER_IS_BETTER : fallback;
+}
+
+bool fp_build_day(const struct fp_node *node, const char *key, int32_t *day)
+{
+    const char *text = fp_node_string(node, key, "");
+    return fp_date_valid(text) && fp_date_parse(fp_slice_of(text), day);
 }
 
 bool fp_build_fixed(struct fp_build *build, const struct fp_node *node, int decimals,

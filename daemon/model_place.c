@@ -88,7 +88,7 @@ bool fp_journey_covers(const struct fp_model *model, int id, const struct fp_pla
 bool fp_kpi_covers(const struct fp_model *model, const struct fp_kpi *kpi,
                    const struct fp_place *place)
 {
-    if (kpi->source == FP_SOURCE_ITEM && kpi->audience != place->audience)
+    if (!fp_kpi_of_events(kpi) && kpi->audience != place->audience)
         return false;
     if (kpi->touchpoint != FP_NONE && kpi->touchpoint != place->touchpoint)
         return false;
@@ -102,7 +102,7 @@ static bool could_count(const struct fp_model *model, const struct fp_kpi *kpi, 
     if (items)
         return kpi->source == FP_SOURCE_ITEM && kpi->item == at;
     /* the last list is that of undeclared touchpoints */
-    return kpi->source != FP_SOURCE_ITEM &&
+    return fp_kpi_of_events(kpi) &&
            (kpi->touchpoint == FP_NONE || (at < model->touchpoint_count && kpi->touchpoint == at));
 }
 
@@ -136,6 +136,18 @@ void fp_model_list_kpis(struct fp_model *model)
     make_lists(model, true, model->item_count, &own->item_kpis, &own->item_start);
     make_lists(model, false, model->touchpoint_count + 1, &own->touchpoint_kpis,
                &own->touchpoint_start);
+    own->response_kpis =
+        fp_arena_alloc(&own->arena, (size_t)model->kpi_count + 1, sizeof *own->response_kpis);
+    for (int k = 0; k < model->kpi_count; k++) {
+        if (model->kpis[k].source != FP_SOURCE_ITEM && !fp_kpi_of_events(&model->kpis[k]))
+            own->response_kpis[own->response_kpi_count++] = k;
+    }
+}
+
+const int *fp_model_response_kpis(const struct fp_model *model, int *count)
+{
+    *count = model->own->response_kpi_count;
+    return model->own->response_kpis;
 }
 
 const int *fp_model_item_kpis(const struct fp_model *model, int item, int *count)

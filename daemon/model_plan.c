@@ -188,11 +188,16 @@ static void read_promise(struct fp_build *build, const struct fp_node *node)
 static void read_alerts(struct fp_build *build)
 {
     const struct fp_node *alerts = fp_node_get(build->root, "alerts");
-    const struct fp_node *calendar = fp_node_list(alerts, "calendar");
+    const struct fp_node *list = fp_node_list(alerts, "calendar");
+    struct fp_calendar_entry *calendar =
+        fp_arena_alloc(build->arena, list ? (size_t)list->count + 1 : 1, sizeof *calendar);
     build->model->false_episodes_per_year = fp_node_number(alerts, "false_episodes_per_year", 12);
-    for (const struct fp_node *at = calendar ? calendar->child : NULL; at; at = at->next) {
-        const char *from = fp_node_string(at, "from", ""), *to = fp_node_string(at, "to", "");
-        if (fp_date_valid(from) && fp_date_valid(to) && strcmp(to, from) < 0)
+    build->model->calendar = calendar;
+    for (const struct fp_node *at = list ? list->child : NULL; at; at = at->next) {
+        struct fp_calendar_entry *entry = &calendar[build->model->calendar_count++];
+        entry->text = fp_node_string(at, "text", "");
+        if (fp_build_day(at, "from", &entry->from) && fp_build_day(at, "to", &entry->until) &&
+            entry->until < entry->from)
             fp_problem_at(build, at, "to", "swap \"from\" and \"to\"", "ends before it begins");
     }
 }

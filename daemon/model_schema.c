@@ -27,7 +27,8 @@ enum want {
     WANT_TEXTS,   /* array of texts */
     WANT_CHOICES, /* array of texts, each one of `choices` */
     WANT_CODES,   /* array of "na" or integers */
-    WANT_TENURE   /* "applicant" or an object of `shape` */
+    WANT_TENURE,  /* "applicant" or an object of `shape` */
+    WANT_SURVEY   /* true or a survey's name */
 };
 
 struct shape;
@@ -128,6 +129,18 @@ static const struct key source[] = {
     {"within", WANT_NUMBER, false, -NUMBER_MAX, NUMBER_MAX, NULL, NULL},
     {"quantile", WANT_NUMBER, false, 0, 0, NULL, NULL},
     {"outcome", WANT_CHOICE, false, 0, 0, "completed|failed|abandoned|recovered", NULL},
+    {"items", WANT_TEXTS, false, 0, 0, NULL, NULL},
+    {"per", WANT_TEXT, false, 0, 0, NULL, NULL},
+    {"response_rate", WANT_SURVEY, false, 0, 0, NULL, NULL},
+    {"straight_lining", WANT_BOOL, false, 0, 0, NULL, NULL},
+};
+static const struct key benchmark[] = {
+    {"value", WANT_NUMBER, true, 0, 0, NULL, NULL},
+    {"sd", WANT_NUMBER, false, 0, NUMBER_MAX, NULL, NULL},
+    {"n", WANT_NUMBER, false, 1, NUMBER_MAX, NULL, NULL},
+    {"source", WANT_TEXT, true, 0, 0, NULL, NULL},
+    {"from", WANT_DATE, false, 0, 0, NULL, NULL},
+    {"until", WANT_DATE, false, 0, 0, NULL, NULL},
 };
 static const struct key kpi[] = {
     {"id", WANT_ID, true, 0, 0, NULL, NULL},
@@ -142,6 +155,7 @@ static const struct key kpi[] = {
     {"direction", WANT_CHOICE, false, 0, 0, directions, NULL},
     {"grain", WANT_CHOICE, false, 0, 0, "hour|day", NULL},
     {"owner", WANT_TEXT, false, 0, 0, NULL, NULL},
+    {"benchmark", WANT_OBJECT, false, 0, 0, NULL, SHAPE(benchmark)},
 };
 static const struct key driver_model[] = {
     {"id", WANT_ID, true, 0, 0, NULL, NULL},
@@ -288,7 +302,8 @@ static const char *want_name(enum want want)
                                         [WANT_TEXTS] = "an array of strings",
                                         [WANT_CHOICES] = "an array of strings",
                                         [WANT_CODES] = "an array of \"na\" and whole numbers",
-                                        [WANT_TENURE] = "\"applicant\" or an object"};
+                                        [WANT_TENURE] = "\"applicant\" or an object",
+                                        [WANT_SURVEY] = "true or the name of a survey"};
     return names[want];
 }
 
@@ -319,6 +334,12 @@ static void check_number(struct fp_build *build, const struct fp_node *node, con
     }
 }
 
+static void check_name(struct fp_build *build, const struct fp_node *node)
+{
+    if (node->text[0] == '\0' || strpbrk(node->text, "\t\r\n\037"))
+        fp_problem_at(build, node, NULL, "", "must be a name on one line, not empty");
+}
+
 static void check_elements(struct fp_build *build, const struct fp_node *list,
                            const struct key *key)
 {
@@ -332,8 +353,8 @@ static void check_elements(struct fp_build *build, const struct fp_node *list,
             check_choice(build, at, "na");
         else if (key->want == WANT_CHOICES)
             check_choice(build, at, key->choices);
-        else if (at->text[0] == '\0' || strpbrk(at->text, "\t\r\n\037"))
-            fp_problem_at(build, at, NULL, "", "must be a name on one line, not empty");
+        else
+            check_name(build, at);
     }
 }
 
@@ -360,6 +381,8 @@ static void check_text(struct fp_build *build, const struct fp_node *node, const
         check_choice(build, node, key->choices);
     else if (key->want == WANT_TENURE)
         check_choice(build, node, "applicant");
+    else if (key->want == WANT_SURVEY)
+        check_name(build, node);
     else if (key->want == WANT_DATE && !fp_date_valid(node->text))
         fp_problem_at(build, node, NULL, "write YYYY-MM-DD, from 1970 to 2100",
                       "\"%.40s\" is not a date", node->text);
@@ -371,12 +394,14 @@ static void check_value(struct fp_build *build, const struct fp_node *node, cons
         [WANT_TEXT] = FP_NODE_STRING,   [WANT_ID] = FP_NODE_STRING,
         [WANT_CHOICE] = FP_NODE_STRING, [WANT_DATE] = FP_NODE_STRING,
         [WANT_NUMBER] = FP_NODE_NUMBER, [WANT_INTEGER] = FP_NODE_NUMBER,
-        [WANT_BOOL] = FP_NODE_BOOL,     [WANT_OBJECT] = FP_NODE_OBJECT, [WANT_LIST] = FP_NODE_ARRAY,
-        [WANT_MAP] = FP_NODE_OBJECT,    [WANT_TEXTS] = FP_NODE_ARRAY,
-        [WANT_CHOICES] = FP_NODE_ARRAY, [WANT_CODES] = FP_NODE_ARRAY,
-        [WANT_TENURE] = FP_NODE_OBJECT};
-    bool applicant = key->want == WANT_TENURE && node->type == FP_NODE_STRING;
-    if (node->type != types[key->want] && !applicant)
+        [WANT_BOOL] = FP_NODE_BOOL,     [WANT_OBJECT] = FP_NODE_OBJECT,
+        [WANT_LIST] = FP_NODE_ARRAY,    [WANT_MAP] = FP_NODE_OBJECT,
+        [WANT_TEXTS] = FP_NODE_ARRAY,   [WANT_CHOICES] = FP_NODE_ARRAY,
+        [WANT_CODES] = FP_NODE_ARRAY,   [WANT_TENURE] = FP_NODE_OBJECT,
+        [WANT_SURVEY] = FP_NODE_BOOL};
+    bool or_text =
+        (key->want == WANT_TENURE || key->want == WANT_SURVEY) && node->type == FP_NODE_STRING;
+    if (node->type != types[key->want] && !or_text)
         wrong_type(build, node, key->want);
     else if (node->type == FP_NODE_STRING)
         check_text(build, node, key);

@@ -246,6 +246,10 @@ static void check_whole(struct fp_option_parser *parser)
     if (*password)
         options->postgres_password =
             fp_option_read_secret(parser, "", "postgres_password_file", password);
+    const char *token = options->alertmanager_token_file;
+    if (*token)
+        options->alertmanager_token =
+            fp_option_read_secret(parser, "", "alertmanager_token_file", token);
 }
 
 static struct fp_options *new_options(void)

@@ -16,6 +16,7 @@
 #include "daemon/status.h"
 
 #define FP_TOPICS_MAX 16
+#define FP_URLS_MAX 8
 
 struct fp_options {
     /* what a daemon needs */
@@ -23,11 +24,16 @@ struct fp_options {
     const char *model, *group, *postgres, *postgres_password_file, *subject_key_file;
     const char *postgres_password;           /* what postgres_password_file held, or NULL */
     const char *dead_letters_topic, *alerts_topic, *predictions_topic, *http_listen, *log_level;
+    const char *alertmanager_url;            /* comma separated; without credentials */
+    const char *alertmanager_token_file;
+    const char *alertmanager_token;          /* what alertmanager_token_file held, or NULL */
+    const char *dashboard_url;
     const char *topics;                      /* comma separated, as given */
     const char *topic[FP_TOPICS_MAX];        /* split */
     size_t topic_count;
     int64_t flush_ms, batch_messages, batch_bytes, dedup_window, lanes, flush_deadline_ms,
-        shutdown_ms, prefetch_kb, drivers_refresh_ms, scoring_ms;
+        shutdown_ms, prefetch_kb, drivers_refresh_ms, scoring_ms, watch_ms, benchmark_ms,
+        alertmanager_resend_ms;
     const char *on_offset_lost;              /* "halt" or "skip" */
     bool until_caught_up, json, help, dry_run, live;
     const char *out;                         /* --out FILE */
@@ -45,9 +51,12 @@ struct fp_options {
     /* analyze */
     const char *outcome, *drivers, *missing, *cluster, *day, *metric, *column, *scale, *weight, *na;
     int64_t top;
-    double false_alarms;                     /* watch: per 1,000 buckets */
+    double false_alarms, fire;               /* watch: per 1,000 buckets, or the threshold; or 0 */
+    const char *autocorrelation;             /* watch: A,PHI */
     bool explain, path;
     const char *segment;                     /* whatif */
+    double false_episodes;                   /* backtest: a year; 0 = the model's */
+    const char *from, *until, *kpi;          /* backtest */
     struct fp_kafka_config kafka;            /* from kafka.* */
     const char *const *arguments;            /* positional, after the command */
     size_t argument_count;
@@ -57,10 +66,11 @@ struct fp_options {
 enum fp_command {                 /* bit set: which commands take an option */
     FP_CMD_RUN = 1, FP_CMD_CHECK = 2, FP_CMD_MIGRATE = 4, FP_CMD_GENERATE = 8, FP_CMD_DEMO = 16,
     FP_CMD_VERIFY = 32, FP_CMD_DEAD_LETTERS = 64, FP_CMD_HEALTHCHECK = 128, FP_CMD_ERASE = 256,
-    FP_CMD_REFERENCE = 512, FP_CMD_ANALYZE = 1024, FP_CMD_EXPLAIN = 2048, FP_CMD_WHATIF = 4096
+    FP_CMD_REFERENCE = 512, FP_CMD_ANALYZE = 1024, FP_CMD_EXPLAIN = 2048, FP_CMD_WHATIF = 4096,
+    FP_CMD_BACKTEST = 8192
 };
 
-/* Text members are never NULL (absent = ""), apart from postgres_password.
+/* Text members are never NULL (absent = ""), apart from postgres_password and alertmanager_token.
  *
  * Reads file, environment and argv[0…argc-1] (after the command's name). Every problem is
  * collected: FP_REJECT with all of them in `problems` text (one per line, naming option, source and

@@ -1,111 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The table of options, in the order of the reference page, and the checks that rows name.
+/* The table of options, in the order of the reference page; the checks that rows name are in
+ * options_check.c.
  *
  * A row may be needed by several commands; what only makes sense for one invocation is a flag and
  * never a setting. Defaults are text and go through the same conversion as what a user writes. */
 #include "daemon/options_table.h"
-
-#include <ctype.h>
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
-
-#include "daemon/address.h"
 
 #define ALL FP_ALL_COMMANDS
 #define PIPELINE (FP_CMD_RUN | FP_CMD_DEMO | FP_CMD_CHECK)
 #define KAFKA_USERS FP_KAFKA_COMMANDS
 #define PG_USERS \
     (PIPELINE | FP_CMD_MIGRATE | FP_CMD_VERIFY | FP_CMD_DEAD_LETTERS | FP_CMD_ERASE | \
-     FP_CMD_GENERATE | FP_CMD_EXPLAIN | FP_CMD_WHATIF)
-
-static const char *check_topic(const char *name)
-{
-    size_t len = strlen(name);
-    if (len == 0 || len > 249 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return "a topic has 1 to 249 characters";
-    for (; *name; name++)
-        if (!isalnum((unsigned char)*name) && strchr("._-", *name) == NULL)
-            return "a topic has letters, digits, '.', '_' and '-' only";
-    return NULL;
-}
-
-static const char *check_optional_topic(const char *name)
-{
-    return *name ? check_topic(name) : NULL;
-}
-
-static const char *check_topics(const char *list)
-{
-    size_t count = 0;
-    char name[256];
-    for (const char *at = list;; count++) {
-        size_t len = strcspn(at, ",");
-        const char *end = at + len;
-        const char *last = end;
-        while (at < last && *at == ' ')
-            at++;
-        while (last > at && last[-1] == ' ')
-            last--;
-        if (count == FP_TOPICS_MAX)
-            return "at most 16 topics; use several groups of replicas for more";
-        snprintf(name, sizeof name, "%.*s", (int)(last - at), at);
-        const char *wrong = check_topic(name);
-        if (wrong != NULL)
-            return wrong;
-        if (*end == '\0')
-            return NULL;
-        at = end + 1;
-    }
-}
-
-static const char *check_listen(const char *text)
-{
-    struct fp_address address;
-    if (*text == '\0' || fp_address_parse(text, &address))
-        return NULL;
-    return "give HOST:PORT with a numeric host, e.g. 127.0.0.1:9464, [::]:9464; port 0 takes a "
-           "free one, an empty value switches it off";
-}
-
-static const char *check_date(const char *text)
-{
-    static const int days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    unsigned year, month, day;
-    int used = 0;
-    if (*text == '\0')
-        return NULL;
-    bool good =
-        strlen(text) == 10 && sscanf(text, "%4u-%2u-%2u%n", &year, &month, &day, &used) == 3;
-    if (!good || used != 10 || month < 1 || month > 12 || day < 1 ||
-        day > (unsigned)days[month - 1])
-        return "give a date as YYYY-MM-DD";
-    if (month == 2 && day == 29 && (year % 4 != 0 || (year % 100 == 0 && year % 400 != 0)))
-        return "there is no 29 February in that year";
-    return NULL;
-}
-
-static const char *check_metric(const char *text)
-{
-    static const char *const metrics[] = {"", "nps", "csat", "ces", "mean", "top_box"};
-    for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
-        if (strcmp(text, metrics[i]) == 0)
-            return NULL;
-    return "give nps, csat, ces, mean or top_box";
-}
-
-static const char *check_scale(const char *text)
-{
-    double low, high;
-    int used = 0;
-    bool good = sscanf(text, "%lf:%lf%n", &low, &high, &used) == 2 && text[used] == '\0';
-    if (*text == '\0' || (good && isfinite(low) && isfinite(high) && low < high))
-        return NULL;
-    return "give the lowest and the highest answer as MIN:MAX, e.g. 0:10";
-}
+     FP_CMD_GENERATE | FP_CMD_EXPLAIN | FP_CMD_WHATIF | FP_CMD_BACKTEST)
 
 #define AT(member) offsetof(struct fp_options, member)
-
 
 const struct fp_option fp_option_table[] = {
     {.name = "config",
@@ -121,8 +29,8 @@ const struct fp_option fp_option_table[] = {
      .offset = AT(model),
      .fallback = "",
      .commands = PIPELINE | FP_CMD_VERIFY | FP_CMD_GENERATE | FP_CMD_ERASE | FP_CMD_MIGRATE |
-                 FP_CMD_WHATIF,
-     .required = FP_CMD_RUN | FP_CMD_CHECK,
+                 FP_CMD_WHATIF | FP_CMD_BACKTEST,
+     .required = FP_CMD_RUN | FP_CMD_CHECK | FP_CMD_BACKTEST,
      .flags = FP_OPTION_RELOADABLE,
      .metavar = "FILE",
      .help = "The experience model, one JSON file; for whatif the id of a driver model."},
@@ -132,7 +40,7 @@ const struct fp_option fp_option_table[] = {
      .fallback = "experience.touchpoints,experience.responses",
      .commands = KAFKA_USERS,
      .metavar = "TOPIC,...",
-     .check = check_topics,
+     .check = fp_check_topics,
      .help = "Topics to read, at most 16. Any of them may carry any type of message."},
     {.name = "group",
      .type = FP_OPTION_TEXT,
@@ -146,8 +54,8 @@ const struct fp_option fp_option_table[] = {
      .offset = AT(postgres),
      .fallback = "",
      .commands = PG_USERS,
-     .required =
-         FP_CMD_RUN | FP_CMD_MIGRATE | FP_CMD_VERIFY | FP_CMD_EXPLAIN | FP_CMD_WHATIF,
+     .required = FP_CMD_RUN | FP_CMD_MIGRATE | FP_CMD_VERIFY | FP_CMD_EXPLAIN | FP_CMD_WHATIF |
+                 FP_CMD_BACKTEST,
      .flags = FP_OPTION_CONNINFO,
      .metavar = "CONNINFO",
      .help = "PostgreSQL, as a connection string (`host=db dbname=cx user=flightpath`) or a URI."},
@@ -173,7 +81,7 @@ const struct fp_option fp_option_table[] = {
      .fallback = "experience.dead-letters",
      .commands = PIPELINE | FP_CMD_DEAD_LETTERS | FP_CMD_VERIFY,
      .metavar = "TOPIC",
-     .check = check_topic,
+     .check = fp_check_topic,
      .help = "Where rejected records go, with the reason and their first place."},
     {.name = "alerts_topic",
      .type = FP_OPTION_TEXT,
@@ -181,7 +89,7 @@ const struct fp_option fp_option_table[] = {
      .fallback = "experience.alerts",
      .commands = PIPELINE,
      .metavar = "TOPIC",
-     .check = check_topic,
+     .check = fp_check_topic,
      .help = "Where alerts are published."},
     {.name = "predictions_topic",
      .type = FP_OPTION_TEXT,
@@ -189,7 +97,7 @@ const struct fp_option fp_option_table[] = {
      .fallback = "",
      .commands = PIPELINE,
      .metavar = "TOPIC",
-     .check = check_optional_topic,
+     .check = fp_check_optional_topic,
      .help = "Where each predicted outcome goes, e.g. experience.predictions; empty: nowhere."},
     {.name = "http_listen",
      .type = FP_OPTION_TEXT,
@@ -198,7 +106,7 @@ const struct fp_option fp_option_table[] = {
      .commands = PIPELINE | FP_CMD_HEALTHCHECK,
      .flags = FP_OPTION_MAY_BE_EMPTY,
      .metavar = "HOST:PORT",
-     .check = check_listen,
+     .check = fp_check_listen,
      .help = "Where /livez, /readyz, /startupz and /metrics are served. Port 0 takes a free port "
              "and logs it; an empty value switches it off."},
     {.name = "log_level",
@@ -284,6 +192,60 @@ const struct fp_option fp_option_table[] = {
      .commands = PIPELINE,
      .metavar = "DURATION",
      .help = "Events are scored with coefficients that change at most this often."},
+    {.name = "watch_ms",
+     .type = FP_OPTION_DURATION_MS,
+     .offset = AT(watch_ms),
+     .fallback = "2000",
+     .min = 100,
+     .max = 86400000,
+     .commands = PIPELINE,
+     .metavar = "DURATION",
+     .help = "KPIs are judged again at most this often."},
+    {.name = "benchmark_ms",
+     .type = FP_OPTION_DURATION_MS,
+     .offset = AT(benchmark_ms),
+     .fallback = "60000",
+     .min = 100,
+     .max = 86400000,
+     .commands = PIPELINE,
+     .metavar = "DURATION",
+     .help = "A KPI's units are compared again at most this often."},
+    {.name = "alertmanager_url",
+     .type = FP_OPTION_LIST,
+     .offset = AT(alertmanager_url),
+     .fallback = "",
+     .commands = PIPELINE,
+     .flags = FP_OPTION_MAY_BE_EMPTY | FP_OPTION_CONNINFO,
+     .metavar = "URL,...",
+     .check = fp_check_urls,
+     .help = "Prometheus Alertmanager that open alerts are sent to, e.g. http://alertmanager:9093; "
+             "of a cluster all members, with commas. Empty: none."},
+    {.name = "alertmanager_resend_ms",
+     .type = FP_OPTION_DURATION_MS,
+     .offset = AT(alertmanager_resend_ms),
+     .fallback = "60000",
+     .min = 1000,
+     .max = 3600000,
+     .commands = PIPELINE,
+     .metavar = "DURATION",
+     .help = "Alerts are sent to Alertmanager this often while they are open; it drops what it "
+             "has not heard of for four times as long."},
+    {.name = "alertmanager_token_file",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(alertmanager_token_file),
+     .fallback = "",
+     .commands = PIPELINE,
+     .metavar = "FILE",
+     .help = "File that holds the bearer token for `alertmanager_url`, on one line."},
+    {.name = "dashboard_url",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(dashboard_url),
+     .fallback = "",
+     .commands = PIPELINE,
+     .flags = FP_OPTION_MAY_BE_EMPTY | FP_OPTION_CONNINFO,
+     .metavar = "URL",
+     .check = fp_check_url,
+     .help = "Where people see the KPIs, e.g. https://grafana/d/experience; alerts link to it."},
     {.name = "shutdown_ms",
      .type = FP_OPTION_DURATION_MS,
      .offset = AT(shutdown_ms),
@@ -393,7 +355,7 @@ const struct fp_option fp_option_table[] = {
      .commands = FP_CMD_GENERATE | FP_CMD_DEMO,
      .flags = FP_OPTION_FLAG_ONLY,
      .metavar = "DATE",
-     .check = check_date,
+     .check = fp_check_date,
      .help = "First day; by default today less `days`."},
     {.name = "bad_share",
      .type = FP_OPTION_DOUBLE,
@@ -517,7 +479,7 @@ const struct fp_option fp_option_table[] = {
      .type = FP_OPTION_TEXT,
      .offset = AT(metric),
      .fallback = "",
-     .check = check_metric,
+     .check = fp_check_metric,
      .commands = FP_CMD_ANALYZE,
      .flags = FP_OPTION_FLAG_ONLY,
      .metavar = "METRIC",
@@ -534,7 +496,7 @@ const struct fp_option fp_option_table[] = {
      .type = FP_OPTION_TEXT,
      .offset = AT(scale),
      .fallback = "",
-     .check = check_scale,
+     .check = fp_check_scale,
      .commands = FP_CMD_ANALYZE,
      .flags = FP_OPTION_FLAG_ONLY,
      .metavar = "MIN:MAX",
@@ -572,13 +534,37 @@ const struct fp_option fp_option_table[] = {
     {.name = "false_alarms",
      .type = FP_OPTION_DOUBLE,
      .offset = AT(false_alarms),
-     .fallback = "1.0",
+     .fallback = "",
      .min = 0.001,
      .max = 4,
      .commands = FP_CMD_ANALYZE,
      .flags = FP_OPTION_FLAG_ONLY,
      .metavar = "RATE",
-     .help = "Watch: alarms by chance in 1,000 buckets; sets the threshold."},
+     .help = "Watch: alarms by chance in 1,000 buckets; sets the threshold. Without it, and "
+             "without --fire, 1."},
+    {.name = "fire",
+     .type = FP_OPTION_DOUBLE,
+     .offset = AT(fire),
+     .fallback = "",
+     .min = 2,
+     .max = 10,
+     .commands = FP_CMD_ANALYZE,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "H",
+     .help = "Watch: the threshold itself, in place of --false-alarms: with that of "
+             "experience.alert_budget a series is judged by the rule the daemon has, and buckets "
+             "of one or two answers are not judged either."},
+    {.name = "autocorrelation",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(autocorrelation),
+     .fallback = "",
+     .check = fp_check_autocorrelation,
+     .commands = FP_CMD_ANALYZE,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "A,PHI",
+     .help = "Watch: buckets lean on those before them by A, falling by the factor PHI a bucket; "
+             "autocorrelation and autocorrelation_decay of experience.alert_budget. Without it "
+             "none is allowed for."},
     {.name = "path",
      .type = FP_OPTION_BOOL,
      .offset = AT(path),
@@ -602,6 +588,43 @@ const struct fp_option fp_option_table[] = {
      .metavar = "SEGMENT",
      .help = "Segment of the driver model: all, unit:NAME, touchpoint:NAME, journey:NAME, "
              "tenure:BAND."},
+    {.name = "false_episodes",
+     .type = FP_OPTION_DOUBLE,
+     .offset = AT(false_episodes),
+     .fallback = "",
+     .min = 0.01,
+     .max = 10000,
+     .commands = FP_CMD_BACKTEST,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "NUMBER",
+     .help = "Alerts by chance in a year, over all KPIs and units; by default the model's."},
+    {.name = "from",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(from),
+     .fallback = "",
+     .check = fp_check_date,
+     .commands = FP_CMD_BACKTEST,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "DATE",
+     .help = "First day whose alerts are reported; by default the first that is judged."},
+    {.name = "until",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(until),
+     .fallback = "",
+     .check = fp_check_date,
+     .commands = FP_CMD_BACKTEST,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "DATE",
+     .help = "Last day that is judged, and with it the 280 before; by default the one that the "
+             "daemon judged last."},
+    {.name = "kpi",
+     .type = FP_OPTION_TEXT,
+     .offset = AT(kpi),
+     .fallback = "",
+     .commands = FP_CMD_BACKTEST,
+     .flags = FP_OPTION_FLAG_ONLY,
+     .metavar = "KPI",
+     .help = "Only alerts of this KPI; all series are judged either way."},
     {.name = "json",
      .type = FP_OPTION_BOOL,
      .offset = AT(json),
@@ -634,6 +657,7 @@ const struct fp_command_form fp_command_forms[] = {
     {FP_CMD_ANALYZE, "analyze", "drivers|kpi|watch FILE.csv", 2, 2},
     {FP_CMD_EXPLAIN, "explain", "VIEW KEY=VALUE...", 1, FP_ARGUMENTS_MAX},
     {FP_CMD_WHATIF, "whatif", "DRIVER=+STEP...", 1, FP_ARGUMENTS_MAX},
+    {FP_CMD_BACKTEST, "backtest", "", 0, 0},
     {0, NULL, NULL, 0, 0}};
 
 const struct fp_command_form *fp_command_form(enum fp_command command)
@@ -642,31 +666,4 @@ const struct fp_command_form *fp_command_form(enum fp_command command)
     while (form->name != NULL && form->command != command)
         form++;
     return form;
-}
-
-bool fp_kafka_property_is_secret(const char *property)
-{
-    static const char *const parts[] = {"password",           "secret", ".pem",
-                                        "oauthbearer.config", "jaas",   "token"};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (strstr(property, parts[i]) != NULL)
-            return true;
-    return false;
-}
-
-const char *fp_kafka_property_refusal(const char *property)
-{
-    static const struct {
-        const char *name, *why;
-    } refused[] = {{"group.id", "set `group` instead"},
-                   {"enable.auto.commit", "positions are kept in PostgreSQL; remove it"},
-                   {"enable.auto.offset.store", "positions are kept in PostgreSQL; remove it"},
-                   {"auto.offset.reset", "set `on_offset_lost` instead"},
-                   {"auto.commit.interval.ms", "positions are kept in PostgreSQL; remove it"},
-                   {"enable.partition.eof", "it is always on; remove it"},
-                   {"enable.idempotence", "it is always on; remove it"}};
-    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
-        if (strcmp(property, refused[i].name) == 0)
-            return refused[i].why;
-    return NULL;
 }

@@ -24,7 +24,7 @@ enum fp_option_flag {
     FP_OPTION_RELOADABLE = 2, /* taken again on SIGHUP */
     FP_OPTION_MAY_BE_EMPTY = 4,
     FP_OPTION_FLAG_ONLY = 8, /* of one invocation: not in file or environment */
-    FP_OPTION_CONNINFO = 16  /* shown with its password masked */
+    FP_OPTION_CONNINFO = 16  /* shown with its password masked; a problem never quotes it */
 };
 
 struct fp_option {
@@ -39,7 +39,7 @@ struct fp_option {
     const char *(*check)(const char *value); /* NULL, or what is wrong and how to mend it */
 };
 
-#define FP_ALL_COMMANDS 0x1FFFu
+#define FP_ALL_COMMANDS 0x3FFFu
 #define FP_KAFKA_COMMANDS /* that talk to Kafka */ \
     ((unsigned)(FP_CMD_RUN | FP_CMD_DEMO | FP_CMD_CHECK | FP_CMD_GENERATE | FP_CMD_VERIFY | \
                 FP_CMD_DEAD_LETTERS | FP_CMD_ERASE))
@@ -54,6 +54,19 @@ struct fp_command_form {
 };
 extern const struct fp_command_form fp_command_forms[];
 const struct fp_command_form *fp_command_form(enum fp_command command);
+
+/* ---- checks of rows, see options_check.c: NULL, or what is wrong ----------------------------- */
+
+const char *fp_check_topic(const char *name);
+const char *fp_check_optional_topic(const char *name);
+const char *fp_check_topics(const char *list);
+const char *fp_check_listen(const char *text);
+const char *fp_check_date(const char *text);
+const char *fp_check_metric(const char *text);
+const char *fp_check_scale(const char *text);
+const char *fp_check_autocorrelation(const char *text);
+const char *fp_check_url(const char *url);   /* of a page, or "" */
+const char *fp_check_urls(const char *list); /* of APIs: no query; up to FP_URLS_MAX, or "" */
 
 /* Of kafka.<property>: whether its value is a secret; why it may not be set, or NULL. */
 bool fp_kafka_property_is_secret(const char *property);

@@ -139,7 +139,10 @@ static bool store_text(const struct fp_option *option, const char *text, struct 
     }
     const char *wrong = option->check ? option->check(text) : NULL;
     if (wrong != NULL) {
-        snprintf(why, why_size, "\"%s\": %s", text, wrong);
+        if (option->flags & (FP_OPTION_SECRET | FP_OPTION_CONNINFO))
+            snprintf(why, why_size, "%s", wrong);
+        else
+            snprintf(why, why_size, "\"%s\": %s", text, wrong);
         return false;
     }
     *member = fp_options_keep(options, text);

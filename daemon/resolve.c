@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "analytics/fixed.h"
 #include "analytics/sketch.h"
@@ -125,12 +126,30 @@ static enum fp_status resolve_measures(const struct fp_model *model, struct fp_f
 
 /* ---- contributions --------------------------------------------------------------------------- */
 
-static void contribute(struct fp_fact *fact, int kpi, int64_t y, int bin, int sketch)
+static void put(struct fp_fact *fact, struct fp_contribution contribution)
 {
     if (fact->contribution_count <
         FP_CONTRIBUTIONS_MAX) /* the model's validation keeps within this */
-        fact->contributions[fact->contribution_count++] =
-            (struct fp_contribution){kpi, y, bin, sketch};
+        fact->contributions[fact->contribution_count++] = contribution;
+}
+
+static void contribute(struct fp_fact *fact, int kpi, int64_t y, int bin, int sketch)
+{
+    put(fact, (struct fp_contribution){.kpi = kpi, .y = y, .bin = bin, .sketch = sketch});
+}
+
+static void contribute_pair(struct fp_fact *fact, int kpi, int64_t x, int64_t y)
+{
+    put(fact, (struct fp_contribution){
+                  .kpi = kpi, .y = x, .bin = -1, .sketch = -1, .adds = FP_ADDS_PAIR, .per = y});
+}
+
+/* An item with a touchpoint of its own counts there, whichever survey asked it. */
+static struct fp_place place_of_item(const struct fp_item *item, struct fp_place place)
+{
+    if (item->touchpoint != FP_NONE)
+        place.touchpoint = item->touchpoint;
+    return place;
 }
 
 static void contribute_scores(const struct fp_model *model, struct fp_fact *fact)
@@ -140,9 +159,7 @@ static void contribute_scores(const struct fp_model *model, struct fp_fact *fact
             continue;
         const struct fp_item *item = &model->items[fact->items[i]];
         const struct fp_scale *scale = &model->scales[item->scale];
-        struct fp_place place = fact->place;
-        if (item->touchpoint != FP_NONE)
-            place.touchpoint = item->touchpoint;
+        struct fp_place place = place_of_item(item, fact->place);
         int count,
             bin = scale->max - scale->min < CX_TALLY_BINS ? fact->scores[i] - scale->min : -1;
         const int *kpis = fp_model_item_kpis(model, fact->items[i], &count);
@@ -150,6 +167,130 @@ static void contribute_scores(const struct fp_model *model, struct fp_fact *fact
             if (fp_kpi_covers(model, &model->kpis[kpis[k]], &place))
                 contribute(fact, kpis[k], fact->scores[i], bin, -1);
     }
+}
+
+/* Σ of the answers to its items, and how many there are, when that is at least half of the items.
+ * What points the other way than the index is turned around on the scale. */
+static void contribute_index(const struct fp_model *model, int kpi_id, struct fp_fact *fact)
+{
+    const struct fp_kpi *kpi = &model->kpis[kpi_id];
+    const struct fp_scale *scale = fp_kpi_scale(model, kpi);
+    int64_t sum = 0, answered = 0;
+    for (int k = 0; k < kpi->item_count; k++) {
+        const struct fp_item *item = &model->items[kpi->items[k]];
+        int i = 0;
+        while (i < fact->score_count && fact->items[i] != kpi->items[k])
+            i++;
+        struct fp_place place = place_of_item(item, fact->place);
+        if (i == fact->score_count || fact->scores[i] <= FP_SCORE_NOT_APPLICABLE ||
+            !fp_kpi_covers(model, kpi, &place))
+            continue;
+        answered++;
+        sum += item->direction == kpi->direction ? fact->scores[i]
+                                                 : scale->min + scale->max - fact->scores[i];
+    }
+    if (answered > 0 && 2 * answered >= kpi->item_count)
+        contribute_pair(fact, kpi_id, sum, answered);
+}
+
+static int answers_on(const struct fp_model *model, const struct fp_fact *fact, int scale,
+                      bool *equal)
+{
+    int count = 0;
+    int16_t first = 0;
+    *equal = true;
+    for (int i = 0; i < fact->score_count; i++) {
+        if (fact->scores[i] <= FP_SCORE_NOT_APPLICABLE ||
+            model->items[fact->items[i]].scale != scale)
+            continue;
+        first = count == 0 ? fact->scores[i] : first;
+        *equal &= fact->scores[i] == first;
+        count++;
+    }
+    return count;
+}
+
+/* Of the scale with most answers (the first by id, when several have as many), from
+ * FP_STRAIGHT_MIN on: 1 when all are equal. */
+static void contribute_straight_lining(const struct fp_model *model, int kpi_id,
+                                       struct fp_fact *fact)
+{
+    int most = 0, chosen = FP_NONE;
+    bool hit = false;
+    for (int i = 0; i < fact->score_count; i++) {
+        int scale = model->items[fact->items[i]].scale;
+        bool equal;
+        if (scale == chosen)
+            continue;
+        int count = answers_on(model, fact, scale, &equal);
+        if (count < most ||
+            (count == most &&
+             (chosen == FP_NONE || strcmp(model->scales[scale].id, model->scales[chosen].id) > 0)))
+            continue;
+        most = count;
+        chosen = scale;
+        hit = equal;
+    }
+    if (most >= FP_STRAIGHT_MIN)
+        contribute(fact, kpi_id, hit, -1, -1);
+}
+
+static bool is_survey(const struct fp_kpi *kpi, const struct fp_event *event)
+{
+    return kpi->survey == NULL || fp_slice_is(event->survey, kpi->survey);
+}
+
+static void contribute_response(const struct fp_model *model, struct fp_fact *fact)
+{
+    int count;
+    const int *kpis = fp_model_response_kpis(model, &count);
+    for (int k = 0; k < count; k++) {
+        const struct fp_kpi *kpi = &model->kpis[kpis[k]];
+        if (kpi->source == FP_SOURCE_INDEX) {
+            contribute_index(model, kpis[k], fact); /* looks at the places of its items */
+        } else if (!fp_kpi_covers(model, kpi, &fact->place)) {
+            continue;
+        } else if (kpi->source == FP_SOURCE_STRAIGHT_LINING) {
+            contribute_straight_lining(model, kpis[k], fact);
+        } else if (is_survey(kpi, fact->event)) {
+            put(fact,
+                (struct fp_contribution){
+                    .kpi = kpis[k], .y = 1, .bin = -1, .sketch = -1, .adds = FP_ADDS_NUMERATOR});
+        }
+    }
+}
+
+/* An invitation has no audience of its own: the survey, where the KPI names one, says whose it is,
+ * else the journey. */
+static void contribute_invitation(const struct fp_model *model, struct fp_fact *fact)
+{
+    int count;
+    const int *kpis = fp_model_response_kpis(model, &count);
+    for (int k = 0; k < count; k++) {
+        const struct fp_kpi *kpi = &model->kpis[kpis[k]];
+        struct fp_place place = fact->place;
+        if (kpi->survey)
+            place.audience = kpi->audience;
+        if (kpi->source == FP_SOURCE_RESPONSE_RATE && is_survey(kpi, fact->event) &&
+            fp_kpi_covers(model, kpi, &place))
+            contribute(fact, kpis[k], 0, -1, -1);
+    }
+}
+
+/* Index of a measure among those of the message; FP_NONE: it has none. */
+static int find_amount(const struct fp_fact *fact, int measure)
+{
+    for (int i = 0; i < fact->measure_count; i++)
+        if (fact->measures[i] == measure)
+            return i;
+    return FP_NONE;
+}
+
+static void contribute_ratio(const struct fp_kpi *kpi, int kpi_id, struct fp_fact *fact)
+{
+    int x = find_amount(fact, kpi->measure), y = find_amount(fact, kpi->per);
+    if (x != FP_NONE && y != FP_NONE)
+        contribute_pair(fact, kpi_id, fact->amounts[x], fact->amounts[y]);
 }
 
 static void contribute_measure(const struct fp_kpi *kpi, int kpi_id, struct fp_fact *fact)
@@ -176,7 +317,9 @@ static void contribute_event(const struct fp_model *model, struct fp_fact *fact)
             continue;
         if (kpi->source == FP_SOURCE_OUTCOME)
             contribute(fact, kpis[k], fact->event->outcome == kpi->outcome, -1, -1);
-        else if (kpi->source != FP_SOURCE_ITEM)
+        else if (kpi->source == FP_SOURCE_MEASURE_PER)
+            contribute_ratio(kpi, kpis[k], fact);
+        else
             contribute_measure(kpi, kpis[k], fact);
     }
 }
@@ -196,9 +339,13 @@ enum fp_status fp_resolve(const struct fp_model *model, const struct fp_event *e
         status = resolve_measures(model, fact, err);
     if (status != FP_OK)
         return status;
-    if (event->type == FP_EVENT_RESPONSE && event->status != FP_RESPONSE_VOID)
+    if (event->type == FP_EVENT_RESPONSE && event->status != FP_RESPONSE_VOID) {
         contribute_scores(model, fact);
-    else if (event->type == FP_EVENT_TOUCHPOINT)
+        contribute_response(model, fact);
+    } else if (event->type == FP_EVENT_TOUCHPOINT) {
         contribute_event(model, fact);
+    } else if (event->type == FP_EVENT_INVITATION) {
+        contribute_invitation(model, fact);
+    }
     return FP_OK;
 }

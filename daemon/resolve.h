@@ -14,11 +14,21 @@
 #define FP_SCORE_SKIPPED INT16_MIN
 #define FP_SCORE_NOT_APPLICABLE (INT16_MIN + 1)
 
+#define FP_STRAIGHT_MIN 4 /* answers on one scale that straight-lining is judged by, at least */
+
+enum fp_adds {                    /* how a contribution enters the columns of a tally */
+               FP_ADDS_PLAIN,     /* one observation y */
+               FP_ADDS_NUMERATOR, /* to the sum alone: a response to the invitations counted in n */
+               FP_ADDS_PAIR       /* a pair (y, per) of a ratio: cx_tally_add_pair */
+};
+
 struct fp_contribution {
     int kpi;    /* dense id in the model */
-    int64_t y;  /* scale points, fixed point, or 0/1 for a share */
+    int64_t y;  /* scale points (of an index: their sum), fixed point, or 0/1 for a share */
     int bin;    /* of the histogram, −1 = none */
     int sketch; /* bin of the quantile sketch, −1 = none */
+    enum fp_adds adds;
+    int64_t per; /* of a pair: the denominator; of an index the number of answers */
 };
 
 struct fp_fact {

@@ -17,14 +17,6 @@
 #define HOUR_US INT64_C(3600000000)
 #define CELLS_MAX ((size_t)1 << 24) /* bounded by the batch's rows; never reached */
 
-#define GROW(array, count, capacity) \
-    do { \
-        if ((count) == (capacity)) { \
-            (capacity) = (capacity) ? (capacity)*2 : 64; \
-            (array) = fp_must_realloc((array), (size_t)(capacity) * sizeof *(array)); \
-        } \
-    } while (0)
-
 /* ---- life ------------------------------------------------------------------------------------ */
 
 void fp_settlement_init(struct fp_settlement *s)
@@ -80,6 +72,8 @@ void fp_settlement_start(struct fp_settlement *s, const struct fp_batch *batch)
     fp_delta_reset(&s->days);
     fp_delta_reset(&s->coverage);
     fp_delta_reset(&s->predictions);
+    fp_delta_merge(&s->hours, &batch->invited_hours); /* see batch.h */
+    fp_delta_merge(&s->days, &batch->invited_days);
     s->state_count = s->tombstone_count = s->erased_count = s->rejected_count = 0;
     start_drivers(s, batch->binding);
     s->share_count = batch->share_count;
@@ -119,7 +113,7 @@ static struct fp_state *state_of(struct fp_settlement *s, int32_t source, struct
         reindex(s, (s->mask + 1) * 2);
     size_t i = slot_of(s, source, id);
     if (s->index[i] == 0) {
-        GROW(s->states, s->state_count, s->state_capacity);
+        FP_GROW(s->states, s->state_count, s->state_capacity);
         s->states[s->state_count] = (struct fp_state){.source = source, .id = id};
         s->index[i] = (uint32_t)++s->state_count;
     }
@@ -158,7 +152,7 @@ void fp_settlement_stored(struct fp_settlement *s, const struct fp_stored *store
 
 void fp_settlement_tombstone(struct fp_settlement *s, const struct fp_tombstone *tombstone)
 {
-    GROW(s->tombstones, s->tombstone_count, s->tombstone_capacity);
+    FP_GROW(s->tombstones, s->tombstone_count, s->tombstone_capacity);
     s->tombstones[s->tombstone_count++] = *tombstone;
 }
 
@@ -179,7 +173,7 @@ static struct fp_driver_log *strange_log(struct fp_settlement *s, int32_t series
         if (s->strange[i].series == series)
             return &s->strange[i].log;
     int before = s->strange_capacity;
-    GROW(s->strange, s->strange_count, s->strange_capacity);
+    FP_GROW(s->strange, s->strange_count, s->strange_capacity);
     if (s->strange_capacity > before)
         memset(s->strange + before, 0, sizeof *s->strange * (size_t)(s->strange_capacity - before));
     struct fp_strange *strange = &s->strange[s->strange_count++];
@@ -248,14 +242,13 @@ static void contribute(struct fp_settlement *s, const struct fp_state *state, in
     for (uint32_t i = 0; i < state->tallied_count; i++) {
         int64_t t = state->tallied[i];
         int32_t series = fp_tallied_series(t);
-        int64_t y = fp_tallied_answer(t);
-        int bin = fp_tallied_bin(t);
+        struct fp_addend what = fp_tallied_addend(t);
         fp_tally_put(&s->days, (struct fp_key){{series, state->day, state->unit, state->channel}},
-                     y, bin, state->weight, sign);
+                     what, state->weight, sign);
         if (fp_tallied_hour(t))
             fp_tally_put(&s->hours,
-                         (struct fp_key){{series, state->hour, state->unit, state->channel}}, y,
-                         bin, state->weight, sign);
+                         (struct fp_key){{series, state->hour, state->unit, state->channel}}, what,
+                         state->weight, sign);
     }
     static const int column[FP_AUDIENCES] = {FP_COVER_CUSTOMER, FP_COVER_EMPLOYEE,
                                              FP_COVER_INTERNAL};
@@ -319,7 +312,7 @@ static enum fp_count decide(const struct fp_settlement *s, const struct fp_state
 
 static void reject_row(struct fp_settlement *s, const struct fp_row *row)
 {
-    GROW(s->rejected, s->rejected_count, s->rejected_capacity);
+    FP_GROW(s->rejected, s->rejected_count, s->rejected_capacity);
     struct fp_rejected *r = &s->rejected[s->rejected_count++];
     *r = (struct fp_rejected){.share = row->share, .record = row->record, .at_us = row->filed_us};
     (void)fp_fail(&r->why, FP_REJECT, "submitted_at_changed", "data.submitted_at",
@@ -328,7 +321,7 @@ static void reject_row(struct fp_settlement *s, const struct fp_row *row)
 
 static void erase(struct fp_settlement *s, const struct fp_row *row)
 {
-    GROW(s->erased, s->erased_count, s->erased_capacity);
+    FP_GROW(s->erased, s->erased_count, s->erased_capacity);
     struct fp_erased *e = &s->erased[s->erased_count++];
     *e = (struct fp_erased){.row = row};
     for (size_t i = 0; i < s->state_count; i++) {

@@ -69,8 +69,8 @@ static void set_aside(struct reading *r, enum table table, const struct fp_sum_e
 /* The chunk's events that are no repetition count. */
 static void judge(struct reading *r)
 {
-    struct fp_sum *const sums[TABLES] = {&r->v->hours, &r->v->days, &r->v->sketch,
-                                         &r->v->coverage, &r->v->predicted};
+    struct fp_sum *const sums[TABLES] = {&r->v->hours, &r->v->days, &r->v->sketch, &r->v->coverage,
+                                         &r->v->predicted};
     size_t count = r->repeat->count, from = 0;
     fp_repeat_judge(r->repeat);
     for (size_t i = 0; i < count; i++) {
@@ -86,12 +86,35 @@ static void judge(struct reading *r)
 
 static void cover(struct reading *r, int32_t touchpoint, int column)
 {
-    set_aside(r, COVERAGE, &(struct fp_sum_entry){{touchpoint, r->fact->day}, column, 0, 1});
+    set_aside(r, COVERAGE, &(struct fp_sum_entry){{touchpoint, r->fact->day}, column, 0, 1, 0});
 }
 
 static void set_prediction_aside(void *context, const struct fp_sum_entry *entry)
 {
     set_aside(context, PREDICTED, entry);
+}
+
+/* Of an event or an invitation. */
+static void take_contributions(struct reading *r, const struct fp_row_ids *ids)
+{
+    const struct fp_fact *f = r->fact;
+    for (int i = 0; i < f->contribution_count; i++) {
+        const struct fp_contribution *c = &f->contributions[i];
+        struct fp_sum_entry e = {{ids->series[c->kpi], f->day, ids->unit, ids->channel},
+                                 c->adds == FP_ADDS_PAIR ? FP_SUM_PAIR : FP_SUM_NO_BIN,
+                                 c->y,
+                                 1,
+                                 c->per};
+        set_aside(r, DAYS, &e);
+        if (c->sketch >= 0) {
+            struct fp_sum_entry bin = {
+                {ids->series[c->kpi], f->day, ids->unit, ids->channel, c->sketch}, 0, 0, 1, 0};
+            set_aside(r, SKETCH, &bin);
+        }
+        e.key[1] = f->hour;
+        if (ids->model->kpis[c->kpi].grain == FP_GRAIN_HOUR)
+            set_aside(r, HOURS, &e);
+    }
 }
 
 static void take_touchpoint(struct reading *r, const struct fp_row_ids *ids)
@@ -104,23 +127,16 @@ static void take_touchpoint(struct reading *r, const struct fp_row_ids *ids)
         cover(r, ids->touchpoint, FP_COVER_ABANDONED);
     else if (f->event->outcome == FP_OUTCOME_RECOVERED)
         cover(r, ids->touchpoint, FP_COVER_RECOVERED);
-    for (int i = 0; i < f->contribution_count; i++) {
-        const struct fp_contribution *c = &f->contributions[i];
-        struct fp_sum_entry e = {
-            {ids->series[c->kpi], f->day, ids->unit, ids->channel}, -1, c->y, 1};
-        set_aside(r, DAYS, &e);
-        if (c->sketch >= 0) {
-            struct fp_sum_entry bin = {
-                {ids->series[c->kpi], f->day, ids->unit, ids->channel, c->sketch}, 0, 0, 1};
-            set_aside(r, SKETCH, &bin);
-        }
-        e.key[1] = f->hour;
-        if (ids->model->kpis[c->kpi].grain == FP_GRAIN_HOUR)
-            set_aside(r, HOURS, &e);
-    }
+    take_contributions(r, ids);
     fp_verify_predict(r->v, r->range, f, ids->unit, set_prediction_aside, r);
     fp_verify_drivers_event(r->v->drivers, r->v->ranges[r->range].model, f,
                             (uint32_t)r->repeat->count);
+}
+
+static void take_invitation(struct reading *r, const struct fp_row_ids *ids)
+{
+    cover(r, ids->touchpoint, FP_COVER_INVITED);
+    take_contributions(r, ids);
 }
 
 static void take_event(struct reading *r, const struct fp_row_ids *ids, int64_t offset)
@@ -129,7 +145,7 @@ static void take_event(struct reading *r, const struct fp_row_ids *ids, int64_t 
     if (e->type == FP_EVENT_TOUCHPOINT)
         take_touchpoint(r, ids);
     else if (e->type == FP_EVENT_INVITATION)
-        cover(r, ids->touchpoint, FP_COVER_INVITED);
+        take_invitation(r, ids);
     r->waiting[r->repeat->count] = (struct waiting){r->range, r->entry_count};
     fp_repeat_add(r->repeat, e->source, e->id, offset);
     if (r->repeat->count == FP_REPEAT_CHUNK || r->entry_count > ENTRIES_MAX)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "analytics/fixed.h"
 #include "analytics/score.h"
 
 #define READ_MS 600000
@@ -243,12 +244,8 @@ void fp_verify_predict(struct fp_verify *v, int range, const struct fp_fact *fac
         if (row == NULL || present == 0)
             continue;
         struct cx_score_model score = row->score;
-        for (int j = 0; j < score.measures; j++) {
-            double unit_size = 1;
-            for (int d = model->measures[dm->measures[j]].decimals; d > 0; d--)
-                unit_size *= 10;
-            score.scale[j] = 1 / unit_size;
-        }
+        for (int j = 0; j < score.measures; j++)
+            score.scale[j] = 1 / cx_fixed_unit(model->measures[dm->measures[j]].decimals);
         p->one.rows = 0;
         cx_score_put(&p->one, &score, amount, present);
         cx_score(&result, &score, &p->one, CX_SCORE_BASELINE);
@@ -259,7 +256,8 @@ void fp_verify_predict(struct fp_verify *v, int range, const struct fp_fact *fac
                                         (int32_t)(uint32_t)version},
                                        EVENTS + c,
                                        0,
-                                       values[c]});
+                                       values[c],
+                                       0});
     }
 }
 
@@ -284,7 +282,7 @@ static void observe(struct fp_verify *v, const struct fp_verify_row *row, int32_
     const int64_t values[] = {1, w, w * w, w * y, w * y * y};
     for (int c = 0; c < 5; c++)
         fp_sum_add(&v->predicted,
-                   &(struct fp_sum_entry){{series, hour, row->unit, 0, 0}, N + c, 0, values[c]});
+                   &(struct fp_sum_entry){{series, hour, row->unit, 0, 0}, N + c, 0, values[c], 0});
 }
 
 void fp_verify_observe(struct fp_verify *v, const struct fp_verify_row *row, int32_t hour)

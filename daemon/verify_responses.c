@@ -56,14 +56,14 @@ static void contribute(struct fp_verify *v, const struct fp_verify_row *row,
     for (uint32_t i = 0; i < row->tallied_count; i++) {
         struct fp_contributed c = fp_contributed_of(row->tallied[i]);
         struct fp_sum_entry e = {
-            {c.series, when.day, row->unit, row->channel}, c.bin, c.y, row->weight};
+            {c.series, when.day, row->unit, row->channel}, c.at, c.y, row->weight, c.per};
         fp_sum_add(&v->days, &e);
         e.key[1] = hour;
         if (c.hour)
             fp_sum_add(&v->hours, &e);
     }
     fp_sum_add(&v->coverage,
-               &(struct fp_sum_entry){{row->touchpoint, when.day}, column[row->audience], 0, 1});
+               &(struct fp_sum_entry){{row->touchpoint, when.day}, column[row->audience], 0, 1, 0});
     fp_verify_observe(v, row, hour);
     fp_verify_drivers_stand(v->drivers, row, when, stored);
 }

@@ -13,6 +13,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "daemon/verify_sum.h"
+
 void fp_hash_text(struct fp_slice text, uint64_t hash[2])
 {
     hash[0] = hash[1] = 0;
@@ -83,19 +85,31 @@ static void set_id(struct fp_verify_row *row, struct fp_row_scratch *s, struct f
 
 /* ---- from the log ---------------------------------------------------------------------------- */
 
+#define KIND (INT64_C(1) << 61)
+
 static int64_t contribution(const struct fp_row_ids *ids, const struct fp_contribution *c)
 {
     bool hour = ids->model->kpis[c->kpi].grain == FP_GRAIN_HOUR;
-    int64_t series = ids->series[c->kpi];
-    return (series * 2 + hour) * (1 << 24) + (c->bin + 1) * (1 << 16) + (uint16_t)c->y;
+    int64_t series = ids->series[c->kpi], small = c->bin + 1, kind = 0;
+    if (c->adds == FP_ADDS_NUMERATOR) {
+        kind = 1;
+    } else if (c->adds == FP_ADDS_PAIR) {
+        kind = 2;
+        small = c->per;
+    }
+    return kind * KIND + (series * 2 + hour) * (1 << 24) + small * (1 << 16) + (uint16_t)c->y;
 }
 
 struct fp_contributed fp_contributed_of(int64_t tallied)
 {
-    return (struct fp_contributed){.series = (int32_t)(tallied / (1 << 25)),
+    int64_t kind = tallied / KIND, small = tallied / (1 << 16) % 256;
+    return (struct fp_contributed){.series = (int32_t)(tallied % KIND / (1 << 25)),
                                    .hour = tallied / (1 << 24) % 2 != 0,
-                                   .bin = (int)(tallied / (1 << 16) % 256) - 1,
-                                   .y = (int16_t)(uint16_t)(tallied % (1 << 16))};
+                                   .at = kind == 1   ? FP_SUM_NUMERATOR
+                                         : kind == 2 ? FP_SUM_PAIR
+                                                     : (int32_t)small - 1,
+                                   .y = (int16_t)(uint16_t)(tallied % (1 << 16)),
+                                   .per = kind == 2 ? small : 0};
 }
 
 static void set_answers(struct fp_verify_row *row, struct fp_row_scratch *s,

@@ -29,7 +29,7 @@ struct fp_verify_row {
     int64_t offset, time_us;
     int32_t source, revision, status, audience, survey, journey, touchpoint, unit, channel, tenure,
         weight, day;
-    uint64_t subject[2]; /* hash of the raw subject, of the log only */
+    uint64_t subject[2];  /* hash of the raw subject, of the log only */
     uint64_t observed_by; /* driver models (bits), of the log only: verify_predictions.h */
     uint8_t pseudonym[FP_PSEUDONYM_LEN];
     uint64_t interaction[2], comment[2]; /* hashes; zeros: none */
@@ -82,12 +82,12 @@ const char *fp_row_differs(const struct fp_verify_row *log, struct fp_row_when w
 /* Whether two messages of the log would be stored alike, times apart. */
 bool fp_row_same_content(const struct fp_verify_row *a, const struct fp_verify_row *b);
 
-/* A contribution as `tallied` keeps it: see schemas/sql/0001_tables.sql. */
+/* A contribution as `tallied` keeps it: see schemas/sql/0001_tables.sql and 0008_kpis.sql. */
 struct fp_contributed {
     int32_t series;
     bool hour;
-    int bin;
-    int64_t y;
+    int32_t at; /* of verify_sum.h: a bin, none, a numerator or a pair */
+    int64_t y, per;
 };
 struct fp_contributed fp_contributed_of(int64_t tallied);
 

@@ -47,11 +47,17 @@ static bool fold(const struct fp_sum *sum, int64_t *v, const struct fp_sum_entry
 {
     if (sum->width != FP_SUM_TALLY)
         return grow(&v[e->at], e->weight, 1, 1);
+    if (e->at == FP_SUM_NUMERATOR)
+        return grow(&v[3], 1, 1, 1);
     if (e->weight == 0)
         return true; /* it is stored but does not count */
     bool fits = grow(&v[0], 1, 1, 1) && grow(&v[1], e->weight, 1, 1) &&
                 grow(&v[2], e->weight, e->weight, 1) && grow(&v[3], e->weight, e->y, 1) &&
                 grow(&v[4], e->weight, e->y, e->y);
+    if (e->at == FP_SUM_PAIR)
+        return fits && grow(&v[FP_SUM_TALLY_BINS], e->weight, e->per, 1) &&
+               grow(&v[FP_SUM_TALLY_BINS + 1], e->weight, e->per, e->per) &&
+               grow(&v[FP_SUM_TALLY_BINS + 2], e->weight, e->y, e->per);
     return fits && (e->at < 0 || grow(&v[FP_SUM_TALLY_BINS + e->at], e->weight, 1, 1));
 }
 

@@ -20,9 +20,13 @@
  * coverage: {touchpoint, bucket, 0, 0, 0}. */
 struct fp_sum_entry {
     int32_t key[FP_SUM_KEYS];
-    int32_t at;        /* of a tally: the bin, −1 = none; else the column that counts */
+    int32_t at;        /* of a tally: the bin, or as below; else the column that counts */
     int64_t y, weight; /* of a tally; a count adds `weight` */
+    int64_t per;       /* of a pair: what y is divided by */
 };
+#define FP_SUM_NO_BIN (-1)
+#define FP_SUM_NUMERATOR (-2) /* 1 to the sum, whatever the weight; nothing else */
+#define FP_SUM_PAIR (-3)      /* bins 0 … 2 take Σw·per, Σw·per² and Σw·y·per */
 
 struct fp_sum {
     int width; /* columns; FP_SUM_TALLY makes it a tally */

@@ -213,27 +213,37 @@ static enum fp_status compare_cells(struct fp_verify *v, struct fp_error *err)
 
 /* ---- stored responses against cells, by SQL -------------------------------------------------- */
 
-/* `tallied` is ((series · 2 + hour) << 24) | ((bin + 1) << 16) | (answer & 65535).
+/* `tallied` is ((series · 2 + hour) << 24) | ((bin + 1) << 16) | (answer & 65535), below 2^61; from
+ * there on a numerator; from 2^62 on a pair, with what it is divided by in place of bin + 1. The
+ * invitations of a response rate are not among the responses: of its cells the sum is compared.
  * To fill in: bucket of a response, what else it must be, floor, table, floor. */
 /* clang-format off */
 #define BIN(k) "sum(w) FILTER (WHERE bin = " #k ")"
+#define PAIR(k, y) "coalesce(sum(w * " y ") FILTER (WHERE pair), " BIN(k) ")"
 #define BIN_SUMS                                                                             \
-    BIN(0) ", " BIN(1) ", " BIN(2) ", " BIN(3) ", " BIN(4) ", " BIN(5) ", " BIN(6) ", "      \
-    BIN(7) ", " BIN(8) ", " BIN(9) ", " BIN(10)
+    PAIR(0, "y2") ", " PAIR(1, "y2 * y2") ", " PAIR(2, "y * y2") ", " BIN(3) ", " BIN(4)     \
+    ", " BIN(5) ", " BIN(6) ", " BIN(7) ", " BIN(8) ", " BIN(9) ", " BIN(10)
 #define PATH_SQL                                                                             \
-    "WITH c AS MATERIALIZED (SELECT (t >> 25)::int AS series, %s AS bucket, unit, channel,"  \
-    "  weight::numeric AS w, (t >> 16 & 255)::int - 1 AS bin, (CASE WHEN t & 32768 = 0"      \
+    "WITH c AS MATERIALIZED (SELECT (t %% 2305843009213693952 >> 25)::int AS series,"        \
+    "  %s AS bucket, unit, channel, weight::numeric AS w,"                                   \
+    "  t >= 4611686018427387904 AS pair, t / 2305843009213693952 = 1 AS numerator,"          \
+    "  CASE WHEN t < 2305843009213693952 THEN (t >> 16 & 255)::int - 1 END AS bin,"          \
+    "  (t >> 16 & 255)::numeric AS y2, (CASE WHEN t & 32768 = 0"                             \
     "  THEN t & 65535 ELSE (t & 65535) - 65536 END)::numeric AS y"                           \
     "  FROM flightpath.response, unnest(tallied) AS t"                                       \
-    "  WHERE status <> 2 AND weight > 0%s),"                                                 \
-    " r AS (SELECT series, bucket, unit, channel, ARRAY[count(*), sum(w), sum(w * w),"       \
-    "  sum(w * y), sum(w * y * y), " BIN_SUMS "] AS v"                                       \
+    "  WHERE status <> 2 AND (weight > 0 OR t / 2305843009213693952 = 1)%s),"                \
+    " r AS (SELECT series, bucket, unit, channel,"                                           \
+    "  CASE WHEN bool_or(numerator) THEN ARRAY[0, 0, 0, sum(y)] ELSE"                        \
+    "  ARRAY[count(*), sum(w), sum(w * w), sum(w * y), sum(w * y * y), " BIN_SUMS "] END AS v" \
     "  FROM c WHERE bucket >= %d GROUP BY 1, 2, 3, 4),"                                      \
-    " t AS (SELECT series, bucket, unit, channel, ARRAY[" SUM_TALLY "] AS v"                 \
-    "  FROM flightpath.%s WHERE bucket >= %d"                                                \
-    "  AND series IN (SELECT series FROM flightpath.kpi WHERE source = 'item')"              \
-    "  GROUP BY 1, 2, 3, 4"                                                                  \
-    "  HAVING (SELECT bool_or(x <> 0) FROM unnest(ARRAY[" SUM_TALLY "]) AS x)),"             \
+    " t AS (SELECT series, bucket, unit, channel,"                                           \
+    "  CASE WHEN k.source = 'invitation' THEN ARRAY[0, 0, 0, sum(sum)]"                      \
+    "  ELSE ARRAY[" SUM_TALLY "] END AS v"                                                   \
+    "  FROM flightpath.%s JOIN flightpath.kpi k USING (series) WHERE bucket >= %d"           \
+    "  AND k.source IN ('item', 'invitation')"                                               \
+    "  GROUP BY 1, 2, 3, 4, k.source"                                                        \
+    "  HAVING CASE WHEN k.source = 'invitation' THEN sum(sum) <> 0"                          \
+    "  ELSE (SELECT bool_or(x <> 0) FROM unnest(ARRAY[" SUM_TALLY "]) AS x) END),"           \
     " j AS (SELECT series, bucket, unit, channel, u.n, coalesce(u.a, 0) AS a,"               \
     "  coalesce(u.b, 0) AS b FROM r FULL JOIN t USING (series, bucket, unit, channel),"      \
     "  LATERAL unnest(r.v, t.v) WITH ORDINALITY AS u (a, b, n)),"                            \

@@ -81,5 +81,6 @@ void kpi_streams(struct cover_run *run);        /* the benchmark: nulls, delays,
 void kpi_memory_section(struct cover_run *run); /* days that remember */
 void kpi_episodes(struct cover_run *run);       /* notices of one event, second changes */
 void kpi_estate(struct cover_run *run);         /* 200 series: the budget, levels */
+void kpi_speed(struct cover_run *run);          /* CPU time of one series, and of 10,000 */
 
 #endif

@@ -165,14 +165,32 @@ def add_up(model, log):
         if not response.void:
             _add_response(model, cells, response)
     for event in log.invitations:
-        cells.coverage[(event.touchpoint, day_of(event.time_us, model.zone))]["invited"] += 1
+        _add_invitation(model, cells, event)
     return cells
 
 
-def _put(cells, kpi, event, at, day, y, weight=1, bin_=None):
-    cells.day[(kpi["id"], day, event.unit, event.channel)].add(y, weight, bin_)
+def _cells(cells, kpi, event, at, day):
+    """Where a KPI counts it: by the day, and by the hour if it is kept by the hour."""
+    yield cells.day[(kpi["id"], day, event.unit, event.channel)]
     if kpi["grain"] == "hour":
-        cells.hour[(kpi["id"], hour_of(at), event.unit, event.channel)].add(y, weight, bin_)
+        yield cells.hour[(kpi["id"], hour_of(at), event.unit, event.channel)]
+
+
+def _add_invitation(model, cells, event):
+    at, (audience, *place) = event.time_us, model.place(event)
+    day = day_of(at, model.zone)
+    cells.coverage[(event.touchpoint, day)]["invited"] += 1
+    for kpi in model.response_kpis:
+        whose = kpi["audience"] if kpi["survey"] else audience  # a survey says whose it is
+        if kpi["of"] == "invitations" and kpi["survey"] in (None, event.survey) and \
+                model.covers(kpi, (whose, *place)):
+            for cell in _cells(cells, kpi, event, at, day):
+                cell.add(0)
+
+
+def _put(cells, kpi, event, at, day, y, weight=1, bin_=None):
+    for cell in _cells(cells, kpi, event, at, day):
+        cell.add(y, weight, bin_)
 
 
 def _add_event(model, cells, event, amounts):
@@ -187,6 +205,10 @@ def _add_event(model, cells, event, amounts):
             continue
         if kpi["outcome"]:
             _put(cells, kpi, event, at, day, int(event.outcome == kpi["outcome"]))
+        elif kpi["per"]:
+            if kpi["measure"] in amounts and kpi["per"] in amounts:
+                for cell in _cells(cells, kpi, event, at, day):
+                    cell.add_pair(amounts[kpi["measure"]], amounts[kpi["per"]])
         elif kpi["measure"] in amounts:
             amount = amounts[kpi["measure"]]
             if kpi["metric"] == "quantile":
@@ -210,6 +232,44 @@ def _add_response(model, cells, response):
         for kpi in model.item_kpis[name]:
             if model.covers(kpi, place):
                 _put(cells, kpi, event, at, day, value, event.weight, bin_)
+    for kpi in model.response_kpis:
+        _add_whole(model, cells, kpi, response, day)
+
+
+def _add_whole(model, cells, kpi, response, day):
+    """What a response as a whole adds: to an index, to straight-lining, to a response rate."""
+    event, at = response.event, response.submitted_us
+    place = model.place(event)
+    if kpi["metric"] == "index":
+        answers = [kpi["low"] + kpi["high"] - response.scores[name] if name in kpi["reversed"]
+                   else response.scores[name]
+                   for name in kpi["items"] if name in response.scores and model.covers(
+                       kpi, (*place[:3], model.items[name].get("touchpoint", place[3])))]
+        if answers and 2 * len(answers) >= len(kpi["items"]) and event.weight:
+            for cell in _cells(cells, kpi, event, at, day):
+                cell.add_pair(sum(answers), len(answers), event.weight)
+    elif not model.covers(kpi, place):
+        return
+    elif kpi["of"] == "invitations":
+        if kpi["survey"] in (None, event.survey):
+            for cell in _cells(cells, kpi, event, at, day):
+                cell.sum += 1
+    else:
+        same = straight(model, response.scores)
+        if same is not None:
+            _put(cells, kpi, event, at, day, int(same), event.weight)
+
+
+def straight(model, scores):
+    """Whether all answers on the scale with most answers are equal; None: fewer than four there."""
+    by_scale = defaultdict(list)
+    for name, value in scores.items():
+        by_scale[model.items[name]["scale"]].append(value)
+    if not by_scale:
+        return None
+    most = max(len(values) for values in by_scale.values())
+    chosen = by_scale[min(name for name, values in by_scale.items() if len(values) == most)]
+    return len(set(chosen)) == 1 if most >= 4 else None
 
 
 # ---- the database ----------------------------------------------------------------------------
@@ -358,7 +418,7 @@ def _compare_cells(model, cells, database, differences):
     hour, day = (merge_names(c, database, kinds) for c in (cells.hour, cells.day))
     sketch = merge_names(cells.sketch, database, kinds)
     for table, expected in (("tally_hour", hour), ("tally_day", day)):
-        _compare(table, {k: c.parts() for k, c in expected.items() if c.n},
+        _compare(table, {k: c.parts() for k, c in expected.items() if any(c.parts())},
                  {k: row for k, row in database.tallies(table).items() if any(row)}, differences)
     _compare("sketch_day", sketch, database.sketches(), differences)
     covered = merge_names(cells.coverage, database, (database.TOUCHPOINT, None))

@@ -37,9 +37,14 @@ class Model:
         for main in document.get("journeys", []):
             self._add_journey(main)
         self.kpis = [self._kpi(kpi) for kpi in document.get("kpis", [])]
-        self.item_kpis, self.event_kpis = defaultdict(list), []
+        self.item_kpis, self.event_kpis, self.response_kpis = defaultdict(list), [], []
         for kpi in self.kpis:
-            (self.item_kpis[kpi["item"]] if kpi["item"] else self.event_kpis).append(kpi)
+            if kpi["item"]:
+                self.item_kpis[kpi["item"]].append(kpi)
+            elif kpi["of"] == "events":
+                self.event_kpis.append(kpi)
+            else:
+                self.response_kpis.append(kpi)
 
     @staticmethod
     def _measure(measure):
@@ -61,6 +66,8 @@ class Model:
     def _kpi(self, kpi):
         source = kpi["source"]
         item, measure = source.get("item"), source.get("measure")
+        of = "events" if measure or "outcome" in source else \
+            "invitations" if "response_rate" in source else "answers"
         audience = kpi.get("audience")
         if audience is None:
             audience = self.journeys[kpi["journey"]]["audience"] if "journey" in kpi else "customer"
@@ -68,7 +75,9 @@ class Model:
                   "outcome": source.get("outcome"),
                   "within": None, "quantile": source.get("quantile"), "audience": audience,
                   "journey": kpi.get("journey"), "touchpoint": kpi.get("touchpoint"),
-                  "grain": kpi.get("grain", "day" if item else "hour"),
+                  "of": of, "items": source.get("items"), "per": source.get("per"),
+                  "survey": None, "reversed": set(),
+                  "grain": kpi.get("grain", "hour" if of == "events" else "day"),
                   "target": None if kpi.get("target") is None else float(kpi["target"]),
                   "decimals": 0, "low": None, "high": None, "top": None}
         if item:
@@ -79,12 +88,28 @@ class Model:
                           direction=self.items[item].get("direction", "higher"))
         elif measure:
             about = self.measures[measure]
-            if "within" in source:
+            if "per" in source:
+                result.update(metric="ratio", direction=about["direction"],
+                              decimals=about["decimals"]
+                              - self.measures[source["per"]]["decimals"])
+            elif "within" in source:
                 result.update(metric="share", direction="higher",
                               within=to_fixed(str(source["within"]), about["decimals"]))
             else:
                 result.update(metric="quantile" if "quantile" in source else "measure_mean",
                               decimals=about["decimals"], direction=about["direction"])
+        elif "items" in source:
+            scale = self.scales[self.items[source["items"][0]]["scale"]]
+            towards = kpi.get("direction", "higher")
+            result.update(metric="index", low=scale["min"], high=scale["max"], direction="higher",
+                          reversed={name for name in source["items"] if
+                                    self.items[name].get("direction", "higher") != towards})
+        elif "response_rate" in source:
+            named = source["response_rate"] is not True
+            result.update(metric="response_rate", direction="higher",
+                          survey=source["response_rate"] if named else None)
+        elif "straight_lining" in source:
+            result.update(metric="share", direction="lower")
         else:
             bad = source["outcome"] in ("failed", "abandoned")
             result.update(metric="share", direction="lower" if bad else "higher")
@@ -132,7 +157,7 @@ class Model:
     @staticmethod
     def covers(kpi, place):
         audience, main, detailed, touchpoint = place
-        if kpi["item"] and kpi["audience"] != audience:
+        if kpi["of"] != "events" and kpi["audience"] != audience:
             return False
         if kpi["touchpoint"] and kpi["touchpoint"] != touchpoint:
             return False

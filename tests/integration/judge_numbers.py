@@ -7,6 +7,7 @@ of the weights (Kish) stands for n. Quantiles come from counts per bin.
 import math
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 
 from scipy.special import stdtrit
 
@@ -34,6 +35,12 @@ class Cell:
         self.sum_square += weight * y * y
         if bin_ is not None:
             self.bins[bin_] += weight
+
+    def add_pair(self, x, y, weight=1):
+        """Of a ratio: the first bins are sums of w y, w y^2 and w x y."""
+        self.add(x, weight)
+        for bin_, what in enumerate((y, y * y, x * y)):
+            self.bins[bin_] += weight * what
 
     def parts(self):
         return (self.n, self.weight, self.weight_square, self.sum, self.sum_square, *self.bins)
@@ -131,7 +138,7 @@ def publish(model, kpi, cell, bins=None):
     """What a view must show for a cell: n, value, ci_low, ci_high, attained, status."""
     n = sum(bins.values()) if bins is not None else cell.n
     least = model.min_n_employee if kpi["audience"] == "employee" else model.min_n
-    if kpi["item"] and n < least:
+    if kpi["of"] == "answers" and n < least:
         return {"n": None, "value": None, "ci_low": None, "ci_high": None, "attained": None,
                 "status": "suppressed_min_n"}
     value, low, high = quantile(kpi, bins) if bins is not None else interval(kpi, cell)
@@ -140,10 +147,10 @@ def publish(model, kpi, cell, bins=None):
         attained = attainment(kpi["target"], kpi["direction"], low, high)
     if low is None or high is None:
         status = "insufficient_n"
-    elif not kpi["item"]:
+    elif kpi["of"] != "answers":
         status = "insufficient_n" if n < least else "ok"
     else:
-        widest = {"nps": 15, "csat": 0.10, "top_box": 0.10}.get(
+        widest = {"nps": 15, "csat": 0.10, "top_box": 0.10, "share": 0.10}.get(
             kpi["metric"], 0.075 * ((kpi["high"] or 0) - (kpi["low"] or 0)))
         status = "insufficient_n" if (high - low) / 2 > widest else "ok"
     return {"n": n, "value": value, "ci_low": low, "ci_high": high, "attained": attained,
@@ -160,10 +167,29 @@ def attainment(target, direction, low, high):
     return True if low > target else False if high < target else None
 
 
+def ratio(kpi, cell, n):
+    """Sum of x over sum of y. The error of a ratio R: that of the mean of w (x - R y), in units of
+    the mean of y."""
+    x, (y, y2, xy) = cell.sum, cell.bins[:3]
+    if y == 0:
+        return None, None, None
+    value = Fraction(x, y)
+    residual = (cell.sum_square - 2 * value * xy + value * value * y2) / cell.weight
+    mean_y = Fraction(y, cell.weight)
+    unit = Fraction(10) ** kpi["decimals"]
+    variance = float(residual / (mean_y * mean_y * unit * unit)) * n / (n - 1) if n > 1 else 0.0
+    return student(float(value / unit), variance, n, kpi["low"], kpi["high"])
+
+
 def interval(kpi, cell):
     """Value and 95 % limits; the effective n (Kish) stands for n."""
+    metric = kpi["metric"]
+    if metric == "response_rate":
+        return wilson(min(cell.sum, cell.n), cell.n)
     n = cell.weight * cell.weight / cell.weight_square
-    share, metric = n / cell.weight, kpi["metric"]
+    share = n / cell.weight
+    if metric in ("index", "ratio"):
+        return ratio(kpi, cell, n)
     if metric == "nps":
         return tango(sum(cell.bins[9:]) * share, sum(cell.bins[:7]) * share, n)
     if metric == "share":

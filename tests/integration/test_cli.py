@@ -11,7 +11,7 @@ import pytest
 from support.paths import BIN, clean_environment
 
 COMMANDS = ["run", "check", "migrate", "generate", "demo", "verify", "dead-letters", "healthcheck",
-            "erase", "analyze", "explain", "whatif", "reference"]
+            "erase", "analyze", "explain", "whatif", "backtest", "reference"]
 
 
 def test_help_lists_every_command(flightpath):

@@ -69,7 +69,7 @@ def test_the_tables_are_those_of_the_database(demo, database):
                                  " GROUP BY kpi").fetchall())
     outcomes = done.out[done.out.index("Outcomes over"):done.out.index("Input KPIs")]
     stated = dict(re.findall(r"^  (\w+)  .*?  +(\d+)  ", outcomes, re.M))
-    assert {kpi: int(n) for kpi, n in stated.items()} == stored and len(stored) == 11
+    assert {kpi: int(n) for kpi, n in stated.items()} == stored and len(stored) == 12
     rows = re.findall(r"^  (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d\d \w+ .*$", done.out, re.M)
     assert len(rows) == 14 and 1 <= sum(row.endswith("<- planted") for row in rows) <= 3
     assert not any(line != line.rstrip() for line in done.out.splitlines())

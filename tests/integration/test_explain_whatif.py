@@ -198,7 +198,7 @@ def test_a_quantile_s_sql_gives_it_again(plant, explain):
 # ---- explain: refusals ---------------------------------------------------------------------------
 
 @pytest.mark.parametrize("words, said", [
-    (["drivers"], "give driver, driver_fit, kpi_day, kpi_hour or kpi_now"),
+    (["drivers"], "give driver, driver_fit, kpi_day, kpi_hour, kpi_now or benchmark"),
     (["driver", "modell=m"], "with model, segment or driver"),
     (["driver", "m"], "NAME=VALUE"),
     (["driver", "driver=d1"], "no model given; there is: m"),

@@ -78,6 +78,7 @@ OWNERS = {  # header: the files of daemon/ that may include it
     "simdjson.h": ("daemon/json_simdjson.cpp",),
     "cjson/*": ("daemon/model_json.c",),
     "microhttpd.h": ("daemon/http.c",),
+    "curl/*": ("daemon/push.c",),
 }
 
 

@@ -24,6 +24,7 @@ PLANTED = [
     ("owner", "daemon/kafka_x.c", HEAD + "#include <cjson/cJSON.h>\n"),
     ("owner", "daemon/f.cpp", HEAD + "#include <simdjson.h>\n"),
     ("owner", "daemon/g.c", HEAD + "#include <microhttpd.h>\n"),
+    ("owner", "daemon/push_x.c", HEAD + "#include <curl/curl.h>\n"),
     ("function_lines", "daemon/h.c",
      HEAD + "int fp_h(int x)\n{\n" + LONG_BODY + "    return x;\n}\n"),
     ("parameters", "daemon/i.c",

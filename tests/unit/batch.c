@@ -4,6 +4,7 @@
 #include "daemon/batch.h"
 
 #include <criterion/criterion.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -457,10 +458,10 @@ Test(batch, a_tombstone_record_can_be_rejected)
 Test(batch, putting_and_taking_away_leaves_nothing)
 {
     struct fp_key key = {{1, 2, 3, 4}};
-    fp_tally_put(&batch->days, key, 7, 7, 5, 1);
+    fp_tally_put(&batch->days, key, (struct fp_addend){.y = 7, .bin = 7}, 5, 1);
     cr_assert(fp_delta_cell(&batch->days, key)->has_bins);
     cr_assert_eq(fp_delta_cell(&batch->days, key)->tally.bin[7], 5);
-    fp_tally_put(&batch->days, key, 7, 7, 5, -1);
+    fp_tally_put(&batch->days, key, (struct fp_addend){.y = 7, .bin = 7}, 5, -1);
     fp_delta_sort(&batch->days);
     cr_assert_eq(batch->days.count, 0u);
 }
@@ -468,7 +469,8 @@ Test(batch, putting_and_taking_away_leaves_nothing)
 Test(batch, an_overflow_stops_the_process, .signal = SIGABRT)
 {
     for (int i = 0; i < 2; i++)
-        fp_tally_put(&batch->days, (struct fp_key){{1}}, INT64_C(3000000000), -1, 1, 1);
+        fp_tally_put(&batch->days, (struct fp_key){{1}},
+                     (struct fp_addend){.y = INT64_C(3000000000), .bin = -1}, 1, 1);
 }
 
 /* What no table could hold is refused whole: the first KPI's sums are as if it had never come. */
@@ -485,4 +487,73 @@ Test(batch, an_event_that_would_overflow_leaves_nothing)
     for (size_t i = 0; i < batch->hours.count; i++)
         cr_assert_eq(batch->hours.cells[i].tally.n, 1);
     cr_assert_eq(batch->coverage.cells[0].count[FP_COVER_EVENTS], 1);
+}
+
+/* ---- KPIs of several parts ------------------------------------------------------------------- */
+
+static const struct cx_tally *first_day(struct fp_delta *delta)
+{
+    return &fp_delta_cell(delta, (struct fp_key){{series[0], DAY + 1, 6, 7}})->tally;
+}
+
+Test(batch, an_event_of_a_ratio_adds_a_pair)
+{
+    fact.contributions[fact.contribution_count++] = (struct fp_contribution){
+        .kpi = 0, .y = 1250, .bin = -1, .sketch = -1, .adds = FP_ADDS_PAIR, .per = 3};
+    add(FP_EVENT_TOUCHPOINT, NULL);
+    const struct cx_tally *t = first_day(&batch->days);
+    cr_assert_eq(t->n, 1);
+    cr_assert_eq(t->sum, 1250);
+    cr_assert_eq(t->bin[CX_TALLY_Y], 3);
+    cr_assert_eq(t->bin[CX_TALLY_Y_SQUARE], 9);
+    cr_assert_eq(t->bin[CX_TALLY_XY], 3750);
+    cr_assert(batch->days.cells[0].has_bins, "or the bins would not be written");
+}
+
+/* Invitations have cells of their own until a settlement takes them along. */
+Test(batch, invitations_stand_apart)
+{
+    contribute(0, 0, -1, -1);
+    add(FP_EVENT_INVITATION, NULL);
+    add(FP_EVENT_INVITATION, NULL);
+    cr_assert_eq(batch->days.count, 0u);
+    cr_assert_eq(batch->invited_days.count, 1u);
+    const struct cx_tally *t = first_day(&batch->invited_days);
+    cr_assert_eq(t->n, 2);
+    cr_assert_eq(t->weight, 2);
+    cr_assert_eq(t->weight_square, 2);
+    cr_assert_eq(t->sum, 0);
+    fp_batch_reset(batch);
+    cr_assert_eq(batch->invited_days.count, 0u);
+    cr_assert_eq(batch->invited_hours.count, 0u);
+}
+
+static void expect_kept(struct fp_contribution c, int64_t tallied)
+{
+    for (int hour = 0; hour < 2; hour++) {
+        int64_t t = fp_tallied_of(INT32_MAX, hour, &c);
+        struct fp_addend what = fp_tallied_addend(t);
+        cr_expect_geq(t, 0, "it is a bigint above 0");
+        cr_expect_eq(fp_tallied_series(t), INT32_MAX);
+        cr_expect_eq(fp_tallied_hour(t), hour);
+        cr_expect_eq(what.adds, c.adds);
+        cr_expect_eq(what.y, c.y);
+        cr_expect_eq(what.per, c.per);
+        cr_expect_eq(what.bin, c.adds == FP_ADDS_PLAIN ? c.bin : -1);
+    }
+    cr_expect_eq(fp_tallied_of(5, true, &c), tallied, "%" PRId64, fp_tallied_of(5, true, &c));
+}
+
+/* What is stored is a contract: these are the numbers of 0001_tables.sql and 0008_kpis.sql. */
+Test(batch, what_a_response_adds_is_kept_in_64_bits)
+{
+    expect_kept((struct fp_contribution){.y = 9, .bin = 9}, (INT64_C(11) << 24) + (10 << 16) + 9);
+    expect_kept((struct fp_contribution){.y = -4, .bin = -1}, (INT64_C(11) << 24) + 65532);
+    expect_kept((struct fp_contribution){.y = 1, .bin = -1, .adds = FP_ADDS_NUMERATOR},
+                (INT64_C(1) << 61) + (INT64_C(11) << 24) + 1);
+    expect_kept((struct fp_contribution){.y = 23, .bin = -1, .adds = FP_ADDS_PAIR, .per = 6},
+                (INT64_C(1) << 62) + (INT64_C(11) << 24) + (6 << 16) + 23);
+    expect_kept(
+        (struct fp_contribution){.y = INT16_MIN, .bin = -1, .adds = FP_ADDS_PAIR, .per = 64},
+        (INT64_C(1) << 62) + (INT64_C(11) << 24) + (64 << 16) + 32768);
 }

@@ -452,6 +452,86 @@ Test(options, secrets_are_never_shown)
     assert_no_problem("hunter2");
 }
 
+Test(options, urls)
+{
+    static const char *const good[] = {"http://a:9093", "https://a.b/alerts", "HTTP://[::1]:9093/",
+                                       "http://a:1,https://b:65535 , http://c/x/", ""};
+    static const char *const bad[][2] = {
+        {"alertmanager:9093", "give a URL that begins with http:// or https://"},
+        {"ftp://a", "give a URL that begins"},
+        {"http://", "give a URL that begins"},
+        {"http:///x", "has no host"},
+        {"http://:9093", "has no host"},
+        {"http://[::1:9093", "has no host"},
+        {"http://a:0", "has a port that is not between"},
+        {"http://a:70000", "has a port that is not between"},
+        {"http://a:x", "has a port that is no number"},
+        {"http://a:", "has a port that is not between"},
+        {"http://a b", "a URL has no spaces"},
+        {"http://a?x=1", "give the address alone"},
+        {"http://a/#x", "give the address alone"},
+        {"http://a,", "give a URL that begins"},
+        {"http://a,http://u:hunter2@b", "holds a user or a password"},
+        {"https://hunter2@a", "holds a user or a password"},
+        {"http://a,http://a,http://a,http://a,http://a,http://a,http://a,http://a,http://a",
+         "at most 8"}};
+    char flag[160], expected[160];
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        snprintf(flag, sizeof flag, "--alertmanager-url=%s", good[i]);
+        cr_assert_eq(parse(FP_CMD_RUN, NEEDED, flag, NULL), FP_OK, "%s", problems);
+        cr_assert_str_eq(options->alertmanager_url, good[i]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(flag, sizeof flag, "--alertmanager-url=%s", bad[i][0]);
+        snprintf(expected, sizeof expected, "alertmanager_url: %s", bad[i][1]);
+        cr_assert_eq(parse(FP_CMD_RUN, NEEDED, flag, NULL), FP_REJECT, "\"%s\"", bad[i][0]);
+        assert_problem(expected);
+        assert_no_problem("hunter2");
+    }
+    cr_assert_eq(parse(FP_CMD_RUN, NEEDED, "--dashboard-url=https://g/d/x?orgId=1,2#a", NULL),
+                 FP_OK, "%s", problems);
+    cr_assert_eq(parse(FP_CMD_RUN, NEEDED, "--dashboard-url=https://u:hunter2@g/d", NULL),
+                 FP_REJECT);
+    assert_problem("dashboard_url: holds a user or a password");
+    assert_no_problem("hunter2");
+}
+
+Test(options, token_file)
+{
+    write_file("hunter2\n", 8);
+    char flag[128];
+    snprintf(flag, sizeof flag, "--alertmanager-token-file=%s", path);
+    cr_assert_eq(parse(FP_CMD_RUN, NEEDED, flag, NULL), FP_OK, "%s", problems);
+    cr_assert_str_eq(options->alertmanager_token, "hunter2");
+    char *text = printed(dump);
+    cr_assert_null(strstr(text, "hunter2"), "%s", text);
+    free(text);
+    cr_assert_eq(parse(FP_CMD_RUN, NEEDED, "--alertmanager-token-file=/nonexistent", NULL),
+                 FP_REJECT);
+    assert_problem("alertmanager_token_file: cannot read \"/nonexistent\"");
+    cr_assert_eq(parse(FP_CMD_RUN, NEEDED, NULL), FP_OK, "%s", problems);
+    cr_assert_null(options->alertmanager_token);
+}
+
+Test(options, backtest)
+{
+#define BACKTEST FP_CMD_BACKTEST, "--model=m", "--postgres=dbname=x"
+    cr_assert_eq(parse(BACKTEST, NULL), FP_OK, "%s", problems);
+    cr_assert_eq(options->false_episodes, 0.0, "the model's");
+    cr_assert_str_empty(options->from);
+    cr_assert_eq(parse(BACKTEST, "--false-episodes=2.5", "--from=2026-01-01", "--until=2026-06-30",
+                       "--kpi=nps", NULL),
+                 FP_OK, "%s", problems);
+    cr_assert_eq(options->false_episodes, 2.5);
+    cr_assert_str_eq(options->until, "2026-06-30");
+    cr_assert_eq(parse(BACKTEST, "--false-episodes=0", "--from=2026-02-30", NULL), FP_REJECT);
+    assert_problem("false_episodes: \"0\" is out of range; give 0.01 to 10000");
+    assert_problem("from: \"2026-02-30\"");
+    cr_assert_eq(parse(FP_CMD_BACKTEST, NULL), FP_REJECT);
+    assert_problem("model: is required");
+    assert_problem("postgres: is required");
+}
+
 Test(options, dump_names_the_sources)
 {
     setenv("FLIGHTPATH_LANES", "8", 1);

@@ -314,3 +314,102 @@ Test(settle, nor_may_a_void_move_it)
     cr_assert_eq(count(FP_REJECTED), 1);
     cr_assert_eq(settlement.days.count, 0u);
 }
+
+/* ---- KPIs of several parts ------------------------------------------------------------------- */
+
+static int64_t parts[3];
+
+/* An index (6 points over 2 answers), a numerator and a share, all of hours too. */
+static struct fp_row *row_of_parts(int revision, int points)
+{
+    struct fp_contribution index = {.y = points, .bin = -1, .adds = FP_ADDS_PAIR, .per = 2};
+    struct fp_contribution response = {.y = 1, .bin = -1, .adds = FP_ADDS_NUMERATOR};
+    parts[0] = fp_tallied_of(1, true, &index);
+    parts[1] = fp_tallied_of(2, true, &response);
+    parts[2] = fp_tallied_pack(3, true, -1, 1);
+    struct fp_row *r = row(revision, 0);
+    r->tallied = parts;
+    r->tallied_count = 3;
+    return r;
+}
+
+static const struct cx_tally *day_of_series(int32_t series)
+{
+    for (size_t i = 0; i < settlement.days.count; i++)
+        if (settlement.days.cells[i].key.part[0] == series)
+            return &settlement.days.cells[i].tally;
+    return NULL;
+}
+
+Test(settle, parts_are_added_each_in_its_way)
+{
+    row_of_parts(1, 6);
+    fp_settlement_start(&settlement, batch);
+    settle();
+    cr_assert_eq(settlement.days.count, 3u);
+    cr_assert_eq(settlement.hours.count, 3u);
+    const struct cx_tally *index = day_of_series(1), *rate = day_of_series(2);
+    cr_assert_eq(index->n, 1);
+    cr_assert_eq(index->weight, 2);
+    cr_assert_eq(index->sum, 12);
+    cr_assert_eq(index->sum_square, 72);
+    cr_assert_eq(index->bin[CX_TALLY_Y], 4);
+    cr_assert_eq(index->bin[CX_TALLY_Y_SQUARE], 8);
+    cr_assert_eq(index->bin[CX_TALLY_XY], 24);
+    cr_assert_eq(rate->n, 0);
+    cr_assert_eq(rate->weight, 0);
+    cr_assert_eq(rate->sum, 1, "whatever the weight");
+    cr_assert_eq(day_of_series(3)->sum, 2);
+}
+
+Test(settle, parts_are_taken_away_whatever_takes_them)
+{
+    int64_t stored[3];
+    for (int way = 0; way < 3; way++) {
+        batch->row_count = 0;
+        row_of_parts(1, 6);
+        memcpy(stored, parts, sizeof stored);
+        struct fp_row *r = &batch->rows[0];
+        r->revision = 2;
+        if (way == 0)
+            r->status = FP_RESPONSE_VOID; /* what it names is not added */
+        if (way == 1)
+            r->erasure = true;
+        fp_settlement_start(&settlement, batch);
+        fp_settlement_stored(&settlement,
+                             &(struct fp_stored){.source = 2, .id = fp_slice_of("r"),
+                                                 .submitted_us = AT, .revision = 1, .day = DAY,
+                                                 .touchpoint = 5, .unit = 3, .weight = 2,
+                                                 .has_subject = true, .subject = {1},
+                                                 .tallied = stored, .tallied_count = 3});
+        settle();
+        if (way == 2) { /* a revision that answers the same */
+            cr_assert_eq(settlement.days.count, 0u);
+            continue;
+        }
+        cr_assert_eq(settlement.days.count, 3u, "way %d", way);
+        cr_assert_eq(day_of_series(1)->bin[CX_TALLY_XY], -24);
+        cr_assert_eq(day_of_series(1)->n, -1);
+        cr_assert_eq(day_of_series(2)->sum, -1);
+        cr_assert_eq(day_of_series(2)->n, 0);
+        cr_assert_eq(day_of_series(3)->sum, -2);
+    }
+}
+
+/* So that a flush adds the invitations and the responses of a cell at once. */
+Test(settle, invitations_come_along)
+{
+    row_of_parts(1, 6);
+    struct fp_key day = {{2, DAY, 3, 0}}, hour = {{2, DAY * 24 + 10, 3, 0}};
+    for (int i = 0; i < 5; i++) {
+        fp_tally_put(&batch->invited_days, day, (struct fp_addend){.bin = -1}, 1, 1);
+        fp_tally_put(&batch->invited_hours, hour, (struct fp_addend){.bin = -1}, 1, 1);
+    }
+    fp_settlement_start(&settlement, batch);
+    fp_settlement_start(&settlement, batch); /* tried again: not twice */
+    settle();
+    cr_assert_eq(settlement.days.count, 3u);
+    cr_assert_eq(day_of_series(2)->n, 5);
+    cr_assert_eq(day_of_series(2)->sum, 1);
+    cr_assert_eq(settlement.hours.count, 3u);
+}

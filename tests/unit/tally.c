@@ -111,3 +111,52 @@ Test(tally, merge_overflow_changes_nothing)
     struct cx_tally low = {.sum = INT64_MIN}, minus = {.sum = -1};
     cr_assert_not(cx_tally_merge(&low, &minus));
 }
+
+/* Σ over pairs by hand: (6, 2) with weight 3, (−5, 1) with weight 2. */
+Test(tally, pairs)
+{
+    struct cx_tally t = {0}, empty = {0};
+    cr_assert(cx_tally_add_pair(&t, 6, 2, 3, 1));
+    cr_assert(cx_tally_add_pair(&t, -5, 1, 2, 1));
+    cr_assert_eq(t.n, 2);
+    cr_assert_eq(t.weight, 5);
+    cr_assert_eq(t.weight_square, 13);
+    cr_assert_eq(t.sum, 8);
+    cr_assert_eq(t.sum_square, 158);
+    cr_assert_eq(t.bin[CX_TALLY_Y], 8);
+    cr_assert_eq(t.bin[CX_TALLY_Y_SQUARE], 14);
+    cr_assert_eq(t.bin[CX_TALLY_XY], 26);
+    cr_assert(cx_tally_add_pair(&t, 1, 1, 0, 1), "a weight of 0 changes nothing");
+    cr_assert(cx_tally_add_pair(&t, 6, 2, 3, -1));
+    cr_assert(cx_tally_add_pair(&t, -5, 1, 2, -1));
+    cr_assert(same(&t, &empty));
+}
+
+Test(tally, a_pair_that_does_not_fit_changes_nothing)
+{
+    const struct { int64_t x, y; struct cx_tally start; } cases[] = {
+        {1, -1, {.n = 0}},                      /* nothing to divide by */
+        {1, INT64_C(3100000000), {.n = 0}},     /* y² */
+        {INT64_C(3000000000), 3000000000, {.bin = {[CX_TALLY_XY] = INT64_MAX}}},
+        {1, 1, {.bin = {[CX_TALLY_Y] = INT64_MAX}}},
+        {1, 1, {.bin = {[CX_TALLY_Y_SQUARE] = INT64_MAX}}},
+        {1, 1, {.bin = {[CX_TALLY_XY] = INT64_MAX}}},
+        {1, 1, {.sum = INT64_MAX}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct cx_tally t = cases[i].start;
+        cr_assert_not(cx_tally_add_pair(&t, cases[i].x, cases[i].y, 1, 1), "case %zu", i);
+        cr_assert(same(&t, &cases[i].start), "case %zu", i);
+    }
+}
+
+Test(tally, a_numerator_is_of_the_sum_alone)
+{
+    struct cx_tally t = {0}, one = {.sum = 1}, full = {.sum = INT64_MAX};
+    cr_assert(cx_tally_add_numerator(&t, 1));
+    cr_assert(same(&t, &one));
+    cr_assert(cx_tally_add_numerator(&t, -1));
+    cr_assert_eq(t.sum, 0);
+    cr_assert_not(cx_tally_add_numerator(&full, 1));
+    cr_assert_eq(full.sum, INT64_MAX);
+}

@@ -23,9 +23,10 @@ static struct fp_sum_entry draw_entry(struct cx_random *random)
     return (struct fp_sum_entry){{(int32_t)cx_random_below(random, 7),
                                   (int32_t)cx_random_below(random, 90),
                                   (int32_t)cx_random_below(random, 30), 1, 0},
-                                 (int32_t)cx_random_below(random, 12) - 1,
+                                 (int32_t)cx_random_below(random, 14) - 3,
                                  (int64_t)cx_random_below(random, 2000) - 1000,
-                                 cx_random_below(random, 4)};
+                                 cx_random_below(random, 4),
+                                 cx_random_below(random, 9)};
 }
 
 /* More contributions than the buffer holds, so that cells are merged several times. */
@@ -41,7 +42,12 @@ Test(verify_sum, is_the_daemons_delta)
         struct fp_key key;
         memcpy(key.part, e.key, sizeof key.part);
         fp_sum_add(&sum, &e);
-        fp_tally_put(&delta, key, e.y, e.at, e.weight, 1);
+        struct fp_addend what = {.y = e.y, .bin = e.at};
+        if (e.at == FP_SUM_NUMERATOR)
+            what = (struct fp_addend){.adds = FP_ADDS_NUMERATOR, .y = 1, .bin = -1};
+        else if (e.at == FP_SUM_PAIR)
+            what = (struct fp_addend){FP_ADDS_PAIR, e.y, e.per, -1};
+        fp_tally_put(&delta, key, what, e.weight, 1);
     }
     fp_sum_finish(&sum);
     fp_delta_sort(&delta);
@@ -64,12 +70,12 @@ Test(verify_sum, drops_zeros_and_tells_overflow)
 {
     struct fp_sum sum;
     fp_sum_init(&sum, FP_SUM_TALLY);
-    fp_sum_add(&sum, &(struct fp_sum_entry){{3, 1}, 2, 5, 0});
-    fp_sum_add(&sum, &(struct fp_sum_entry){{2, 1}, 2, 5, 1});
+    fp_sum_add(&sum, &(struct fp_sum_entry){{3, 1}, 2, 5, 0, 0});
+    fp_sum_add(&sum, &(struct fp_sum_entry){{2, 1}, 2, 5, 1, 0});
     fp_sum_finish(&sum);
     cr_assert_eq(sum.count, 1, "a weight of 0 makes no cell");
     cr_assert_eq(sum.keys[0][0], 2);
-    fp_sum_add(&sum, &(struct fp_sum_entry){{4, 1}, -1, INT64_C(1) << 40, 1});
+    fp_sum_add(&sum, &(struct fp_sum_entry){{4, 1}, -1, INT64_C(1) << 40, 1, 0});
     fp_sum_finish(&sum);
     cr_assert(sum.overflow, "2^80 does not fit");
     fp_sum_free(&sum);
@@ -209,9 +215,31 @@ Test(verify_row, a_contribution_is_read_as_it_is_packed)
                         fp_contributed_of(fp_tallied_pack(series[s], hour, bin, answers[a]));
                     cr_assert_eq(c.series, series[s]);
                     cr_assert_eq(c.hour, (bool)hour);
-                    cr_assert_eq(c.bin, bin);
+                    cr_assert_eq(c.at, bin);
                     cr_assert_eq(c.y, answers[a]);
                 }
+}
+
+Test(verify_row, parts_are_read_as_they_are_packed)
+{
+    static const int64_t sums[] = {0, 1, 320, -1, -32768, 32767};
+    for (int a = 0; a < 6; a++)
+        for (int per = 1; per <= FP_SCORES_MAX; per++) {
+            struct fp_contribution pair = {
+                .y = sums[a], .bin = -1, .adds = FP_ADDS_PAIR, .per = per};
+            struct fp_contributed c = fp_contributed_of(fp_tallied_of(INT32_MAX, true, &pair));
+            cr_assert_eq(c.series, INT32_MAX);
+            cr_assert(c.hour);
+            cr_assert_eq(c.at, FP_SUM_PAIR);
+            cr_assert_eq(c.y, sums[a]);
+            cr_assert_eq(c.per, per);
+        }
+    struct fp_contribution response = {.y = 1, .bin = -1, .adds = FP_ADDS_NUMERATOR};
+    struct fp_contributed c = fp_contributed_of(fp_tallied_of(7, false, &response));
+    cr_assert_eq(c.series, 7);
+    cr_assert_not(c.hour);
+    cr_assert_eq(c.at, FP_SUM_NUMERATOR);
+    cr_assert_eq(c.y, 1);
 }
 
 /* ---- what it found ----------------------------------------------------------------------------
