@@ -41,6 +41,7 @@ struct cx_watch_bucket {
     double effective; /* n that the mean's variance goes with (weights, differences); 0 = n */
     double mean;
     double s2;      /* variance of the answers, divisor n − 1; not read when n ≤ 1 or NAN */
+    double third;   /* third cumulant of the mean, where it is known (cx_watch_skew); else 0 */
     unsigned flags; /* enum cx_watch_flag */
 };
 
@@ -48,6 +49,7 @@ enum cx_watch_data { CX_WATCH_USABLE, CX_WATCH_EMPTY, CX_WATCH_IS_SUSPECT, CX_WA
 
 struct cx_watch_point {
     double r, w, n; /* residual, weight (0 unless usable), answers */
+    double third;   /* third cumulant of w·r; 0: symmetric, or cx_watch_skew was not called */
     enum cx_watch_data data;
 };
 
@@ -62,6 +64,8 @@ struct cx_watch_series {
 /* ---- preparation (watch_prepare.c) ----------------------------------------------------------- */
 
 struct cx_watch_profile {
+    double prior_s2, prior_n; /* set before: variance of answers like these, and for how many of its
+                                 own it counts; 0 = none */
     int season, baseline;
     double s2, tau2;                    /* of the baseline */
     double sd;                          /* √s², or τ when single answers never differ */
@@ -78,6 +82,20 @@ struct cx_watch_profile {
  * pairs up to themselves. Weekdays stay those of the baseline: over years, begin later. */
 int cx_watch_prepare(struct cx_watch_profile *profile, struct cx_watch_point *point,
                      const struct cx_watch_bucket *bucket, int count, int64_t first, int season);
+
+/* ---- skewness (watch_skew.c) ----------------------------------------------------------------- */
+
+/* Of single answers with this mean and variance between two bounds: of a beta distribution (of a
+ * share: exact); of a gamma distribution when one bound is infinite; 0 when both are. */
+double cx_watch_skewness(double mean, double s2, double low, double high);
+/* Sets point.third of prepared points from the skewness of single answers (s2 of the profile), or,
+ * when it is NAN, from each bucket's own third cumulant. */
+void cx_watch_skew(struct cx_watch_point *point, const struct cx_watch_bucket *bucket, int count,
+                   double s2, double skewness);
+/* The normal quantile with the upper tail that z has in a standardised sum of this skewness: of a
+ * Pearson III distribution by Wilson and Hilferty's cube root (1931, PNAS 17:684; Kite 1977). Never
+ * more than z. */
+double cx_watch_unskewed(double z, double skewness);
 
 /* ---- autocorrelation (watch_memory.c) -------------------------------------------------------- */
 
@@ -133,7 +151,7 @@ struct cx_watch_masks {
 };
 
 struct cx_watch_split {
-    double z;      /* 0 when nothing can be compared */
+    double z;      /* as a normal quantile, skewness allowed for; 0 when nothing can be compared */
     double shift;  /* mean after less mean before */
     int64_t start; /* first bucket after; the bucket itself when z = 0 */
 };

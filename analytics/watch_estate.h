@@ -29,6 +29,8 @@
  * Joined: a cell with the newest incident of its unit not more than CX_WATCH_JOIN_UNIT before it; a
  * parent with the first of other KPIs not more than CX_WATCH_JOIN_PARENT before it.
  *
+ * A unit's variance of answers begins with 20 answers of its KPI's, so that a few that happen to be
+ * equal do not make it sure; skewness of few answers is allowed for (cx_watch_skew).
  * Threads: one. Memory: 40 bytes a bucket of a cell, 32 of a series, 5 kB a series; allocated when
  * a cell is asked for and in the evaluation after it, and for episodes. */
 #ifndef CX_WATCH_ESTATE_H
@@ -45,6 +47,8 @@ struct cx_estate_kpi {
     int direction;  /* 1: more is better; −1: less is; 0: not known, counts as 1 */
     bool composite; /* counts in the composite of its units */
     double n_min;   /* answers of a bucket that is judged, ≥ 1 */
+    /* an answer lies between them (cx_watch_skewness); both 0: not known, taken for symmetric */
+    double low, high;
 };
 
 struct cx_estate_config {
@@ -97,6 +101,7 @@ struct cx_estate_series {
     int64_t judged_from;  /* first bucket that can be judged */
     int64_t last_answers; /* newest bucket with answers, INT64_MIN none */
     struct cx_watch_profile profile;
+    double skewness;                    /* of single answers; NAN for a unit's composite */
     struct cx_watch_report now;         /* at the bucket evaluated last */
     const struct cx_watch_point *point; /* from config.first on, up to the bucket evaluated last */
     const struct cx_estate_episode *episode; /* by time */

@@ -9,6 +9,7 @@
 
 #define CX_ESTATE_REFIT 7        /* buckets between two fits of autocorrelation and ρ */
 #define CX_ESTATE_REFIT_OVER 182 /* … over so many before them */
+#define CX_ESTATE_BORROWED 20    /* answers of its KPI that a unit's variance begins with */
 #define CX_ESTATE_CHECKPOINTS 5  /* late answers of four weeks */
 
 struct cx_estate_list {

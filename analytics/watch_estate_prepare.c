@@ -30,6 +30,43 @@ static int64_t last_answers(const struct cx_estate *estate, int kpi, int unit, i
     return INT64_MIN;
 }
 
+/* Of n answers in a baseline, its mean; 0 and 0: there are none. */
+static double mean_of(const struct cx_watch_bucket *answers, int baseline, double *n)
+{
+    double mean = 0;
+    *n = 0;
+    for (int t = 0; t < baseline; t++)
+        if (answers[t].n > 0 && answers[t].flags == 0) {
+            *n += answers[t].n;
+            mean += (answers[t].mean - mean) * (answers[t].n / *n);
+        }
+    return mean;
+}
+
+/* The unit's KPI as a whole, where it can be judged; NULL: no unit's, or it cannot. */
+static const struct cx_estate_series *whole_of(const struct cx_estate *estate,
+                                               const struct cx_estate_series *series)
+{
+    int s = series->level == CX_ESTATE_CELL ? estate->parent_of[series->kpi] : -1;
+    return s >= 0 && estate->series[s].baseline > 0 ? &estate->series[s] : NULL;
+}
+
+/* Few answers of which none failed do not show that none can: a unit borrows from its KPI. */
+static double skewness_of(const struct cx_estate *estate, const struct cx_estate_series *series)
+{
+    const struct cx_estate_kpi *kpi = &estate->kpi[series->kpi];
+    const struct cx_estate_series *whole = whole_of(estate, series);
+    double n, all;
+    if (!(kpi->high > kpi->low))
+        return 0;
+    double mean = mean_of(cx_estate_cell(estate, series->kpi, series->unit), series->baseline, &n);
+    if (whole != NULL) {
+        double usual = mean_of(cx_estate_cell(estate, series->kpi, -1), whole->baseline, &all);
+        mean += (usual - mean) * (CX_ESTATE_BORROWED / (n + CX_ESTATE_BORROWED));
+    }
+    return cx_watch_skewness(mean, series->profile.s2, kpi->low, kpi->high);
+}
+
 /* A series begins with its first answers; what is before is no data, and no part of a baseline. */
 static void fit(struct cx_estate *estate, struct cx_estate_series *series,
                 const struct cx_watch_bucket *bucket, int count)
@@ -41,11 +78,20 @@ static void fit(struct cx_estate *estate, struct cx_estate_series *series,
     for (; lead < count && !(bucket[lead].n > 0); lead++)
         point[lead] = (struct cx_watch_point){.data = CX_WATCH_EMPTY};
     series->profile = (struct cx_watch_profile){0};
+    series->skewness = 0;
+    if (whole_of(estate, series) != NULL) {
+        series->profile.prior_s2 = whole_of(estate, series)->profile.s2;
+        series->profile.prior_n = CX_ESTATE_BORROWED;
+    }
     int own = cx_watch_prepare(&series->profile, point + lead, bucket + lead, count - lead,
                                config->first + lead, config->season);
     series->baseline = own > 0 ? lead + own : 0;
     series->point = own > 0 ? point : NULL;
     series->judged_from = own > 0 ? config->first + series->baseline : 0;
+    if (own == 0)
+        return;
+    series->skewness = series->level == CX_ESTATE_UNIT ? NAN : skewness_of(estate, series);
+    cx_watch_skew(point, bucket, count, series->profile.s2, series->skewness);
 }
 
 static void prepare_parents_and_cells(struct cx_estate *estate, int count)
@@ -100,11 +146,12 @@ static void load_parts(struct cx_estate *estate, int unit, int known)
 {
     for (int k = 0; k < estate->config.kpis; k++) {
         const struct cx_estate_series *part = part_of(estate, unit, k);
-        estate->part[k] = (struct cx_watch_part){0, 0};
+        estate->part[k] = (struct cx_watch_part){0};
         if (part == NULL || !(part->profile.sd > 0))
             continue;
         estate->part[k].level = part->profile.level;
         estate->part[k].scale = cx_estate_direction(estate, k) / part->profile.sd;
+        estate->part[k].skewness = part->skewness;
         estate->part_from[k] = part->baseline <= known ? 0 : part->baseline;
     }
 }

@@ -51,7 +51,9 @@ struct prefix {
     int length;
     double reference;
     double w[REACH], r[REACH];                  /* of single buckets; r about reference */
+    double third[REACH];                        /* third cumulant of w·r */
     double weight[REACH + 1], total[REACH + 1]; /* Σ before index i */
+    double thirds[REACH + 1];
     int used[REACH + 1];
 };
 
@@ -68,6 +70,8 @@ static void load(struct prefix *p, const struct cx_watch_series *series,
         }
         p->w[i] = w;
         p->r[i] = r;
+        p->third[i] = w > 0 ? series->point[from + i - series->first].third : 0;
+        p->thirds[i + 1] = p->thirds[i] + p->third[i];
         p->weight[i + 1] = p->weight[i] + w;
         p->total[i + 1] = p->total[i] + w * r;
         p->used[i + 1] = p->used[i] + (w > 0);
@@ -77,22 +81,29 @@ static void load(struct prefix *p, const struct cx_watch_series *series,
 static struct cx_watch_split largest(const struct prefix *p, const double *factor)
 {
     struct cx_watch_split best = {.start = p->from + p->length - 1};
-    double weight = 0, total = 0, square = 0;
+    double weight = 0, total = 0, third = 0, most = 0;
     for (int m = 1; m <= CX_WATCH_WINDOW && m < p->length; m++) {
         int at = p->length - m, low = at > CX_WATCH_LOOKBACK ? at - CX_WATCH_LOOKBACK : 0;
         if (!(p->w[at] > 0))
             continue;
         weight += p->w[at];
         total += p->w[at] * p->r[at];
+        third += p->third[at];
         int before = p->used[at] - p->used[low], after = p->used[p->length] - p->used[at];
         double rest = p->weight[at] - p->weight[low];
         if (before < CX_WATCH_BEFORE_MIN || !(rest > 0))
             continue;
         double shift = total / weight - (p->total[at] - p->total[low]) / rest;
-        double z2 = shift * shift / (factor[after] / weight + factor[before] / rest);
-        if (z2 > square) {
-            square = z2;
-            best = (struct cx_watch_split){sqrt(z2), shift, p->from + at};
+        double variance = factor[after] / weight + factor[before] / rest;
+        if (!(shift * shift > most * most * variance))
+            continue; /* nor is it when skewness is allowed for */
+        double cumulant = third / (weight * weight * weight) -
+                          (p->thirds[at] - p->thirds[low]) / (rest * rest * rest);
+        double skewness = copysign(1, shift) * cumulant / (variance * sqrt(variance));
+        double z = cx_watch_unskewed(fabs(shift) / sqrt(variance), skewness);
+        if (z > most) {
+            most = z;
+            best = (struct cx_watch_split){z, shift, p->from + at};
         }
     }
     return best;

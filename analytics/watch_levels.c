@@ -28,7 +28,7 @@ struct cx_watch_bucket cx_watch_composite(const struct cx_watch_bucket *against,
                                           const struct cx_watch_part *part, int count, double rho)
 {
     struct cx_watch_bucket composite = {0};
-    double square = 0, root = 0, sum = 0, flagged = 0;
+    double square = 0, root = 0, sum = 0, third = 0, flagged = 0;
     int k = 0;
     unsigned flags = 0;
     for (int i = 0; i < count; i++) {
@@ -44,6 +44,7 @@ struct cx_watch_bucket cx_watch_composite(const struct cx_watch_bucket *against,
         square += variance;
         root += sqrt(variance);
         sum += mean;
+        third += copysign(part[i].skewness, part[i].skewness * part[i].scale) * variance * variance;
         composite.n += against[i].n;
         k++;
     }
@@ -52,6 +53,7 @@ struct cx_watch_bucket cx_watch_composite(const struct cx_watch_bucket *against,
     composite.mean = sum / k;
     composite.effective = (double)k * k / ((1 - rho) * square + rho * root * root);
     composite.s2 = 1;
+    composite.third = third / ((double)k * k * k);
     return composite;
 }
 

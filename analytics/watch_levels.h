@@ -28,11 +28,13 @@ struct cx_watch_part {
     double level; /* d's usual value (its profile's level): KPIs that are missing on a day then do
                      not move the mean of the others */
     double scale; /* 1/SD of an answer, negative where lower is better; 0 = leave out */
+    double skewness; /* of single answers (cx_watch_skewness) */
 };
 
 /* Mean over KPIs of (d − level)·scale, variance 1/k² [(1−ρ)Σe² + ρ(Σe)²], e² = 1/n_unit + 1/n_rest,
  * ρ the correlation of the KPIs among respondents (for equal n: e²(1 + (k−1)ρ)/k). A KPI without
- * answers, or flagged, is left out; flags only when all with answers have them. s² = 1. */
+ * answers, or flagged, is left out; flags only when all with answers have them. s² = 1; third: as
+ * of independent KPIs. */
 struct cx_watch_bucket cx_watch_composite(const struct cx_watch_bucket *against,
                                           const struct cx_watch_part *part, int count, double rho);
 

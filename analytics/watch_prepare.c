@@ -61,9 +61,10 @@ static int baseline_length(const struct cx_watch_bucket *bucket, int count, int 
     return 0;
 }
 
-static double pooled_variance(const struct cx_watch_bucket *bucket, int count)
+static double pooled_variance(const struct cx_watch_bucket *bucket, int count,
+                              const struct cx_watch_profile *prior)
 {
-    double sum = 0, df = 0;
+    double sum = prior->prior_n * prior->prior_s2, df = prior->prior_n;
     for (int t = 0; t < count; t++)
         if (usable(&bucket[t]) && has_spread(&bucket[t])) {
             sum += (bucket[t].n - 1) * bucket[t].s2;
@@ -163,8 +164,11 @@ int cx_watch_prepare(struct cx_watch_profile *profile, struct cx_watch_point *po
     int baseline = asked ? baseline_length(bucket, count, season) : 0;
     if (baseline == 0)
         return 0;
-    *profile = (struct cx_watch_profile){.season = season, .baseline = baseline};
-    profile->s2 = pooled_variance(bucket, baseline);
+    *profile = (struct cx_watch_profile){.prior_s2 = profile->prior_s2,
+                                         .prior_n = profile->prior_n,
+                                         .season = season,
+                                         .baseline = baseline};
+    profile->s2 = pooled_variance(bucket, baseline, profile);
     for (int t = 0; t < baseline; t++)
         add_pair(&days, bucket, t, season, profile->s2);
     profile->tau2 = variance_of_days(&days);

@@ -52,6 +52,7 @@ struct watch {
     struct cx_watch_bucket *bucket;
     struct cx_watch_point *point;
     struct cx_watch_profile profile;
+    double skewness; /* of single answers; 0: taken for symmetric */
     struct cx_watch_series series;
     struct cx_watch_rule rule;
     int baseline;
@@ -316,6 +317,21 @@ static struct cx_watch_rule rule_of(const struct fp_options *options)
     return rule;
 }
 
+/* --scale LOW:HIGH: what single answers lie between. */
+static void allow_for_skewness(struct watch *w)
+{
+    double low, high, n = 0, mean = 0;
+    if (sscanf(w->options->scale, "%lf:%lf", &low, &high) != 2)
+        return;
+    for (int t = 0; t < w->baseline; t++)
+        if (w->bucket[t].n > 0) {
+            n += w->bucket[t].n;
+            mean += (w->bucket[t].mean - mean) * (w->bucket[t].n / n);
+        }
+    w->skewness = cx_watch_skewness(mean, w->profile.s2, low, high);
+    cx_watch_skew(w->point, w->bucket, w->count, w->profile.s2, w->skewness);
+}
+
 static void watch(struct watch *w)
 {
     struct cx_watch_episode episode;
@@ -323,6 +339,7 @@ static void watch(struct watch *w)
     w->baseline = cx_watch_prepare(&w->profile, w->point, w->bucket, w->count, w->first, w->season);
     if (w->baseline == 0)
         return;
+    allow_for_skewness(w);
     w->series = (struct cx_watch_series){w->first, w->count, w->profile.sd, w->point};
     w->rule = rule_of(w->options);
     cx_watch_begin(&episode, w->first, w->first + w->baseline);
@@ -410,10 +427,10 @@ static void explain(FILE *out, const struct watch *w)
             "statistic: largest |mean of the last m - mean of up to %d before| / se, m = 1 .. %d\n"
             "residual = mean - effect of its place in a season of %d; variance = s^2/n + tau^2 + "
             "that of the effect\n"
-            "baseline: s %.6g, tau %.6g, level %.6g\n"
+            "baseline: s %.6g, tau %.6g, level %.6g; skewness of an answer %.3g (by --scale)\n"
             "autocorrelation of the baseline: %.2f falling by %.2f a bucket; %s\n",
             CX_WATCH_LOOKBACK, CX_WATCH_WINDOW, w->season, sqrt(w->profile.s2),
-            sqrt(w->profile.tau2), w->profile.level, memory.a, memory.phi,
+            sqrt(w->profile.tau2), w->profile.level, w->skewness, memory.a, memory.phi,
             *w->options->autocorrelation ? "that of --autocorrelation is allowed for"
                                          : "not allowed for, one series cannot tell it");
     if (w->step_us != 0)

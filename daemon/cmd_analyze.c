@@ -26,7 +26,7 @@ static int refuse(const char *what)
 
 static bool has_kpi(const struct fp_options *options)
 {
-    return *options->metric || *options->column || *options->scale || options->top > 0;
+    return *options->metric || *options->column || options->top > 0;
 }
 
 static bool has_drivers(const struct fp_options *options)
@@ -50,7 +50,9 @@ static const char *check(const struct fp_options *options, const struct analysis
     if (kpi && (!*options->metric || !*options->column))
         return "analyze kpi needs --metric nps|csat|ces|mean|top_box and --column COLUMN";
     if (!kpi && has_kpi(options))
-        return "--metric, --column, --scale and --top are of analyze kpi; remove them";
+        return "--metric, --column and --top are of analyze kpi; remove them";
+    if (drivers && *options->scale)
+        return "--scale is of analyze kpi and analyze watch; remove it";
     if (!drivers && has_drivers(options))
         return "--outcome, --drivers, --missing, --cluster and --day are of analyze drivers; "
                "remove them";

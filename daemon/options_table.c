@@ -501,7 +501,8 @@ const struct fp_option fp_option_table[] = {
      .flags = FP_OPTION_FLAG_ONLY,
      .metavar = "MIN:MAX",
      .help = "KPI: ends of the scale. Without it 0:10 for nps, 1:5 for csat and top_box, open for "
-             "ces and mean."},
+             "ces and mean. Watch: what single answers lie between (nps -100:100, shares 0:1), so "
+             "that the skewness of few answers is allowed for; without it none is."},
     {.name = "top",
      .type = FP_OPTION_INT,
      .offset = AT(top),

@@ -65,6 +65,7 @@ static void drop_cells(struct fp_watch *w)
 {
     fp_watch_cells_free(w->cells);
     w->cells = NULL;
+    w->health->watch_series = 0;
 }
 
 /* Takes over a model that was bound meanwhile. Returns whether this is a drain. */
@@ -344,11 +345,15 @@ static enum fp_status work(struct fp_watch *w, bool *done, struct fp_error *err)
         drop_cells(w);
     int64_t now = fp_now_ms(), rest = SHARE_OF_TIME * (now - start);
     w->work_after_ms = now + (rest > w->options->watch_ms ? rest : w->options->watch_ms);
-    if (status == FP_OK && *done && synced.judged)
+    if (status == FP_OK && *done && synced.judged) {
+        fp_health_count(&w->health->watch_passes, 1);
+        fp_health_count(&w->health->watch_micros, 1000 * (now - start));
+        w->health->watch_series = cx_estate_series_count(fp_watch_cells_estate(w->cells));
         fp_log(synced.opened + synced.resolved > 0 ? FP_LOG_INFO : FP_LOG_DEBUG, "watched",
                "%d alerts; %d opened, %d updated, %d resolved, %d withdrawn; %lld ms", synced.found,
                synced.opened, synced.updated, synced.resolved, synced.withdrawn,
                (long long)(now - start));
+    }
     return status;
 }
 

@@ -45,11 +45,13 @@ static void make_estate(struct fp_watch_cells *cells, double per_year)
 {
     const struct fp_model *model = cells->binding->model;
     struct cx_estate_kpi *kpi = fp_must_calloc((size_t)model->kpi_count, sizeof *kpi);
-    for (int k = 0; k < model->kpi_count; k++)
+    for (int k = 0; k < model->kpi_count; k++) {
         kpi[k] = (struct cx_estate_kpi){
             .direction = model->kpis[k].direction == FP_LOWER_IS_BETTER ? -1 : 1,
             .composite = model->kpis[k].source != FP_SOURCE_STRAIGHT_LINING,
             .n_min = FP_WATCH_N_MIN};
+        fp_cells_bounds(model, k, &kpi[k].low, &kpi[k].high);
+    }
     struct cx_estate_config config = {.first = cells->first,
                                       .capacity = cells->capacity,
                                       .season = SEASON,

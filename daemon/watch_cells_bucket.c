@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "analytics/fixed.h"
 #include "daemon/watch_cells_parts.h"
 
 #define NPS_PROMOTER 9
@@ -65,6 +66,25 @@ struct fp_cells_kpi fp_cells_kpi(const struct fp_model *model, int kpi)
         out.scale_max = (double)model->measures[k->measure].max / out.one;
     }
     return out;
+}
+
+void fp_cells_bounds(const struct fp_model *model, int kpi, double *low, double *high)
+{
+    const struct fp_kpi *k = &model->kpis[kpi];
+    const struct fp_scale *scale = fp_kpi_scale(model, k);
+    enum fp_cells_form form = form_of(fp_kpi_metric(model, k));
+    *low = 0;
+    *high = form == FP_CELLS_BOX || form == FP_CELLS_SHARE ? 1 : INFINITY;
+    if (form == FP_CELLS_NPS) {
+        *low = -100;
+        *high = 100;
+    } else if ((form == FP_CELLS_MEAN || form == FP_CELLS_RATIO) && scale != NULL) {
+        *low = scale->min;
+        *high = scale->max;
+    } else if (form == FP_CELLS_MEAN || form == FP_CELLS_QUANTILE) {
+        *low = (double)model->measures[k->measure].min /
+               cx_fixed_unit(model->measures[k->measure].decimals);
+    }
 }
 
 /* ---- sums ------------------------------------------------------------------------------------ */

@@ -54,6 +54,8 @@ struct fp_watch_cells {
 
 /* What the model's KPI counts; series, cells and channels are left empty. */
 struct fp_cells_kpi fp_cells_kpi(const struct fp_model *model, int kpi);
+/* What single answers lie between, in the KPI's unit; high is infinite for measures. */
+void fp_cells_bounds(const struct fp_model *model, int kpi, double *low, double *high);
 /* All zero when nothing can be said. flags 0. */
 struct cx_watch_bucket fp_cells_bucket(const struct fp_cells_kpi *kpi,
                                        const struct fp_cells_sums *sums);

@@ -44,8 +44,10 @@ struct fp_number_form fp_number_form(const struct fp_model *model, int kpi)
         return (struct fp_number_form){100, 1, " %", " percentage points"};
     if (strcmp(metric, "measure_mean") == 0 || strcmp(metric, "quantile") == 0) {
         const struct fp_measure *m = &model->measures[k->measure];
-        int decimals = m->decimals > 2 ? 2 : m->decimals < 1 ? 1 : m->decimals;
-        return (struct fp_number_form){1, decimals, m->unit, m->unit};
+        bool small = (double)(m->max - m->min) / cx_fixed_unit(m->decimals) <= 100;
+        int decimals = small || m->decimals >= 2 ? 2 : 1;
+        const char *unit = strcmp(m->unit, "1") == 0 ? "" : m->unit;
+        return (struct fp_number_form){1, decimals, unit, unit};
     }
     if (strcmp(metric, "ratio") == 0)
         return (struct fp_number_form){1, 3, "", ""};

@@ -139,7 +139,7 @@ static struct estate *estate_new(void)
     struct estate *e = calloc(1, sizeof *e);
     struct cx_estate_kpi kpi[KPIS];
     for (int k = 0; k < KPIS; k++)
-        kpi[k] = (struct cx_estate_kpi){1, true, 1};
+        kpi[k] = (struct cx_estate_kpi){.direction = 1, .composite = true, .n_min = 1};
     for (int b = 0; e != NULL && b < BUDGETS; b++) {
         struct cx_estate_config config = {0, KPI_YEAR_DAYS, 7, KPIS, UNITS, budgets[b], realloc};
         e->levels[b] = cx_estate_new(&config, kpi);

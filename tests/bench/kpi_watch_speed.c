@@ -79,7 +79,7 @@ static struct cx_estate *filled(struct cover_run *run)
     struct cover_random random = cover_seed(run, UINT64_C(225) << 32);
     struct cx_estate_kpi kpi[KPIS];
     for (int k = 0; k < KPIS; k++)
-        kpi[k] = (struct cx_estate_kpi){1, true, 1};
+        kpi[k] = (struct cx_estate_kpi){.direction = 1, .composite = true, .n_min = 1};
     struct cx_estate *estate = cx_estate_new(&config, kpi);
     if (estate == NULL)
         exit(2);

@@ -351,3 +351,26 @@ def test_options_that_do_not_fit(tmp_path):
     for option in ({"path": True}, {"false_alarms": "2"}):
         result = run("analyze", "kpi", path, metric="mean", column="n", **option)
         assert result.code == 2 and "are of analyze watch" in result.err
+
+
+def test_rare_failures_of_few(tmp_path):
+    """Six a day of which one in twenty fails: two on a day is no event, and --scale says so."""
+    random = np.random.default_rng(11)
+    alarms = {True: 0, False: 0}
+    for one in range(25):
+        rows = ["bucket,n,mean,sd"]
+        for day, failed in enumerate(random.binomial(6, .05, 300).tolist()):
+            share = failed / 6
+            rows.append(f"{datetime.date(2026, 1, 1) + datetime.timedelta(days=day)},6,{share!r},"
+                        f"{math.sqrt(share * (1 - share) * 6 / 5)!r}")
+        path = tmp_path / f"{one}.csv"
+        path.write_text("\n".join(rows) + "\n")
+        for known in alarms:
+            scale = {"scale": "0:1"} if known else {}
+            found = run("analyze", "watch", path, json=True, check=True, **scale).out
+            alarms[known] += len(found.splitlines())
+    print(f"false alarms in {25 * 244} days: {alarms[False]}, with --scale {alarms[True]}")
+    assert alarms[False] >= 12 and alarms[True] <= 6
+    assert "skewness of an answer 0" in run("analyze", "watch", path, explain=True).out
+    told = run("analyze", "watch", path, explain=True, scale="0:1").out
+    assert 3 < float(told.split("skewness of an answer ")[1].split()[0]) < 6

@@ -303,6 +303,10 @@ def test_another_takes_over(grove):
     wait_for(lambda: grove.query("SELECT judged FROM flightpath.watch_lease")[0][0] and
              grove.alerts("kind = 'no_data'"), "everything is judged", 60)
     assert holder(grove) == mine, "it kept the lease"
+    seen = [one.metrics() for one in (first, second)]
+    assert [m["flightpath_watch_series"] for m in seen] == [14, 0], "2 KPIs, 4 units, 8 of both"
+    assert seen[0]["flightpath_watch_passes_total"] >= 1 > seen[1]["flightpath_watch_passes_total"]
+    assert seen[0]["flightpath_watch_seconds_total"] > 0
     before = events(grove)
     assert first.kill() == -signal.SIGKILL
     grove.send(plan.messages(3, 1))

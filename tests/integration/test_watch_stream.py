@@ -19,6 +19,7 @@ from support.wait import wait_for
 from support.watch import MODEL, UTC, Grove, today
 
 DAYS = 150
+SCALE = {"advice": "-100:100", "ease": "1:7", "pleased": "0:1"}  # of single answers
 RULE = "SELECT threshold, series FROM experience.alert_budget"
 #: (KPI, from, until, SD): days back, from > until; nothing else happens
 EVENTS = [("ease", 85, 82, -1.4), ("ease", 30, 0, -.8), ("advice", 60, 0, .7),
@@ -81,7 +82,8 @@ class Answers:
 def expected(kpi, answers, folder, fire):
     path = folder / f"{kpi}.csv"
     answers.write(kpi, path)
-    out = program.run("analyze", "watch", path, json=True, fire=fire, check=True).out
+    out = program.run("analyze", "watch", path, json=True, fire=fire, check=True,
+                      scale=SCALE[kpi]).out
     return [json.loads(line) for line in out.splitlines()]
 
 

@@ -66,7 +66,7 @@ Test(watch, a_point_stays)
     struct cx_watch_rule rule = plain_rule(3.8);
     struct cx_watch_point whole[STREAM], part[STREAM];
     memcpy(whole, s.story->point, sizeof whole);
-    struct cx_watch_profile profile;
+    struct cx_watch_profile profile = {0};
     cr_assert_eq(cx_watch_prepare(&profile, part, s.story->bucket, 200, 0, 7), BASELINE);
     for (int t = 0; t < 200; t++) {
         cr_assert_eq(part[t].r, whole[t].r);

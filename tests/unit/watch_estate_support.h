@@ -28,7 +28,7 @@ static inline struct world *world_new(int kpis, int units, int days)
     *world = (struct world){
         .kpis = kpis, .units = units, .days = days, .per_year = 4, .n = 30, .rho = .5};
     for (int k = 0; k < kpis; k++)
-        world->kpi[k] = (struct cx_estate_kpi){1, true, 1};
+        world->kpi[k] = (struct cx_estate_kpi){.direction = 1, .composite = true, .n_min = 1};
     return world;
 }
 

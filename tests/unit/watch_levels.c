@@ -38,7 +38,7 @@ Test(watch_levels, composite)
     const struct cx_watch_bucket d[3] = {{.n = 4, .effective = 3, .mean = 10, .s2 = 100},
                                          {.n = 4, .effective = 3, .mean = -.5, .s2 = .25},
                                          {.n = 9, .effective = 6, .mean = 99, .s2 = 1}};
-    const struct cx_watch_part part[3] = {{0, .1}, {0, -2}, {99, 1}};
+    const struct cx_watch_part part[3] = {{0, .1, 0}, {0, -2, 0}, {99, 1, 0}};
     struct cx_watch_bucket two = cx_watch_composite(d, part, 2, .5);
     cr_assert_float_eq(two.mean, 1, 1e-15); /* both are 1 SD better */
     cr_assert_float_eq(1 / two.effective, 1. / 3 * (1 + (2 - 1) * .5) / 2, 1e-15);
@@ -57,7 +57,7 @@ Test(watch_levels, a_kpi_that_is_missing_moves_nothing)
 {
     struct cx_watch_bucket d[2] = {{.n = 4, .effective = 3, .mean = 7, .s2 = 1},
                                    {.n = 4, .effective = 3, .mean = -2, .s2 = 1}};
-    const struct cx_watch_part part[2] = {{7, 1}, {-2, 1}};
+    const struct cx_watch_part part[2] = {{7, 1, 0}, {-2, 1, 0}};
     cr_assert_float_eq(cx_watch_composite(d, part, 2, .5).mean, 0, 1e-15);
     d[1].n = 0;
     cr_assert_float_eq(cx_watch_composite(d, part, 2, .5).mean, 0, 1e-15);
@@ -71,7 +71,7 @@ Test(watch_levels, a_kpi_that_is_missing_moves_nothing)
     one = cx_watch_composite(d, part, 2, .5);
     cr_assert_eq(one.flags, CX_WATCH_SUSPECT | CX_WATCH_CALENDAR);
     cr_assert_eq(one.n, 8); /* there were answers */
-    const struct cx_watch_part unused[2] = {{0, 0}, {0, 0}};
+    const struct cx_watch_part unused[2] = {{0, 0, 0}, {0, 0, 0}};
     cr_assert_eq(cx_watch_composite(d, unused, 2, .5).n, 0);
     d[0] = (struct cx_watch_bucket){.n = 4, .mean = NAN};
     cr_assert_eq(cx_watch_composite(d, part, 1, .5).n, 0);
