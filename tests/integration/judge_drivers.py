@@ -56,9 +56,10 @@ class DriverModel:
                        for kind, text in row.segments.items() if kind in self.kinds})
 
 
-def counts(rows):
-    """(rows with the outcome, rows with everything that anybody answered), whatever they weigh."""
-    asked = {i for row in rows for i, value in enumerate(row.values) if value is not None}
+def counts(rows, like=None):
+    """(rows with the outcome, rows with everything that anybody answered), whatever they weigh.
+    like: the rows that say what anybody answered, if they are not the same."""
+    asked = {i for row in like or rows for i, value in enumerate(row.values) if value is not None}
     return (sum(row.values[-1] is not None for row in rows),
             sum(all(row.values[i] is not None for i in asked) for row in rows))
 

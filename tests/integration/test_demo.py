@@ -161,6 +161,8 @@ class Terminal:
         self.seen = ""
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
+            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_DFL)  # a job in the background ignores them
             os.execve(words[0], [str(w) for w in words], env)
 
     def read(self):
