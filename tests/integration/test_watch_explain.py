@@ -577,7 +577,7 @@ def test_input_kpis_that_moved_before(plant):
 
     def alert(fingerprint, kpi, start, **other):
         row = {"fingerprint": fingerprint, "root": fingerprint, "kind": 0, "level": 0,
-               "series": plant.series[kpi], "unit": -1, "incident": start, "opened": start,
+               "series": plant.series[kpi], "unit": -1, "incident": start, "noticed": start,
                "start": start, "state": "resolved", "provisional": False, "worse": True, "sign": 1,
                "z": 5, "size": 3} | other
         plant.pg.execute(f"INSERT INTO flightpath.alert ({', '.join(row)}) VALUES"
