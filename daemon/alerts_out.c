@@ -14,11 +14,9 @@
  * still. */
 #include "daemon/alerts_out.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/alerts_push.h"
 #include "daemon/clock.h"
 #include "daemon/fault.h"
 #include "daemon/log.h"
@@ -32,22 +30,16 @@
 #define BACKOFF_MIN_MS 500
 #define BACKOFF_MAX_MS 30000
 #define TIDY_MS 3600000
-#define STOP_MS 5000
 
 struct fp_alerts_out {
     const struct fp_options *options;
     struct fp_health *health;
-    struct fp_alerts_push *push;
+    struct fp_worker *worker;
     struct fp_pg *pg;
     struct fp_producer *producer;
     bool topic_seen;
     char trouble[40]; /* code of what was said last; "" = none */
     int64_t wait_ms, tidy_after_ms;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    uint64_t empty_passes; /* under the lock, like what follows: passes that left nothing unsent */
-    bool topic_missing, finishing, stop;
 };
 
 /* ---- one transaction ------------------------------------------------------------------------- */
@@ -207,7 +199,7 @@ static enum fp_status tidy(struct fp_alerts_out *o, struct fp_error *err)
                 NULL, err);
 }
 
-static enum fp_status pass(struct fp_alerts_out *o, bool *more, struct fp_error *err)
+static enum fp_status send_unsent(struct fp_alerts_out *o, bool *more, struct fp_error *err)
 {
     int64_t unsent = 0;
     int sent = 0;
@@ -244,100 +236,54 @@ static void note(struct fp_alerts_out *o, enum fp_status status, const struct fp
     snprintf(o->trouble, sizeof o->trouble, "%s", code);
 }
 
-static void *alerts_main(void *context)
+/* Without the topic nothing can be sent: it does not keep a drain from ending. */
+static struct fp_turn pass(void *context, bool draining)
 {
     struct fp_alerts_out *o = context;
-    pthread_mutex_lock(&o->lock);
-    while (!o->stop) {
-        struct fp_error err = {"", "", ""};
-        bool more = false;
-        pthread_mutex_unlock(&o->lock);
-        enum fp_status status = pass(o, &more, &err);
-        bool failed = status != FP_OK && *err.code;
-        note(o, failed ? status : FP_OK, &err);
-        o->wait_ms = !failed ? BACKOFF_MIN_MS / 2 : o->wait_ms * 2;
-        o->wait_ms = o->wait_ms < BACKOFF_MAX_MS ? o->wait_ms : BACKOFF_MAX_MS;
-        pthread_mutex_lock(&o->lock);
-        o->empty_passes = status == FP_OK && !more ? o->empty_passes + 1 : 0;
-        o->topic_missing = status == FP_REJECT;
-        pthread_cond_broadcast(&o->changed);
-        if (more || o->stop)
-            continue;
-        struct timespec until = fp_clock_in_ms(CLOCK_MONOTONIC, failed         ? o->wait_ms
-                                                                : o->finishing ? 50
-                                                                               : TICK_MS);
-        pthread_cond_timedwait(&o->changed, &o->lock, &until);
-    }
-    pthread_mutex_unlock(&o->lock);
-    return NULL;
+    struct fp_error err = {"", "", ""};
+    bool more = false;
+    enum fp_status status = send_unsent(o, &more, &err);
+    bool failed = status != FP_OK && *err.code;
+    note(o, failed ? status : FP_OK, &err);
+    o->wait_ms = !failed ? BACKOFF_MIN_MS / 2 : o->wait_ms * 2;
+    o->wait_ms = o->wait_ms < BACKOFF_MAX_MS ? o->wait_ms : BACKOFF_MAX_MS;
+    return (struct fp_turn){.idle = status == FP_REJECT || (status == FP_OK && !more),
+                            .wait_ms = more       ? 0
+                                       : failed   ? o->wait_ms
+                                       : draining ? 50
+                                                  : TICK_MS};
 }
 
-static void release(struct fp_alerts_out *o)
+static void release(void *context)
 {
+    struct fp_alerts_out *o = context;
     fp_producer_close(o->producer);
     fp_pg_close(o->pg);
-    pthread_mutex_destroy(&o->lock);
-    pthread_cond_destroy(&o->changed);
     free(o);
 }
 
 enum fp_status fp_alerts_out_start(const struct fp_options *options, struct fp_health *health,
-                                   struct fp_alerts_out **out, struct fp_error *err)
+                                   struct fp_workers *workers, struct fp_alerts_out **out,
+                                   struct fp_error *err)
 {
+    static const struct fp_worker_job job = {.name = "alerts",
+                                             .left =
+                                                 "alerts are still being sent; they are sent again",
+                                             .pass = pass,
+                                             .release = release};
     struct fp_alerts_out *o = calloc(1, sizeof *o);
     if (o == NULL)
         return fp_fail(err, FP_FATAL, "no_memory", "alerts", "out of memory");
     o->options = options;
     o->health = health;
     o->wait_ms = BACKOFF_MIN_MS / 2;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&o->changed, &attr);
-    pthread_mutex_init(&o->lock, NULL);
-    enum fp_status status = fp_alerts_push_start(options, health, &o->push, err);
-    if (status == FP_OK && pthread_create(&o->thread, NULL, alerts_main, o) != 0)
-        status = fp_fail(err, FP_FATAL, "no_thread", "alerts", "cannot start a thread");
-    if (status == FP_OK) {
+    enum fp_status status = fp_worker_start(workers, &job, o, &o->worker, err);
+    if (status == FP_OK)
         *out = o;
-    } else {
-        fp_alerts_push_stop(o->push);
-        release(o);
-    }
     return status;
 }
 
 void fp_alerts_out_finish(struct fp_alerts_out *out, const atomic_bool *stop)
 {
-    if (out == NULL)
-        return;
-    pthread_mutex_lock(&out->lock);
-    out->finishing = true;
-    out->empty_passes = 0;
-    out->topic_missing = false;
-    pthread_cond_broadcast(&out->changed);
-    /* the first pass may have begun before what is to be sent was there */
-    while (out->empty_passes < 2 && !out->topic_missing && !atomic_load(stop)) {
-        struct timespec until = fp_clock_in_ms(CLOCK_MONOTONIC, 200);
-        pthread_cond_timedwait(&out->changed, &out->lock, &until);
-    }
-    pthread_mutex_unlock(&out->lock);
-}
-
-void fp_alerts_out_stop(struct fp_alerts_out *out)
-{
-    if (out == NULL)
-        return;
-    fp_alerts_push_stop(out->push);
-    pthread_mutex_lock(&out->lock);
-    out->stop = true;
-    pthread_cond_broadcast(&out->changed);
-    pthread_mutex_unlock(&out->lock);
-    struct timespec until = fp_clock_in_ms(CLOCK_REALTIME, STOP_MS);
-    if (pthread_timedjoin_np(out->thread, NULL, &until) != 0) {
-        pthread_detach(out->thread);
-        fp_log(FP_LOG_INFO, "alerts_abandoned", "alerts are still being sent; they are sent again");
-        return; /* its memory is the thread's; the process is about to end */
-    }
-    release(out);
+    fp_worker_drain(out->worker, stop);
 }

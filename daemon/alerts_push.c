@@ -12,7 +12,6 @@
  * own end. */
 #include "daemon/alerts_push.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -27,7 +26,6 @@
 #define TICK_MS 1000
 #define BACKOFF_MIN_MS 1000
 #define BACKOFF_MAX_MS 30000
-#define STOP_MS 5000
 
 struct server {
     int64_t next_ms, wait_ms; /* when to try it again, by how much that was put off */
@@ -44,10 +42,7 @@ struct fp_alerts_push {
     char known[40]; /* of what was sent last */
     int64_t resend_ms;
     bool holding, waiting; /* the lease; for PostgreSQL */
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    atomic_bool stop;
+    struct fp_worker *worker;
 };
 
 /* ---- PostgreSQL ------------------------------------------------------------------------------ */
@@ -142,8 +137,9 @@ static enum fp_status document(struct fp_alerts_push *p, struct fp_pg_result **r
     return status;
 }
 
-static void give_back(struct fp_alerts_push *p)
+static void give_back(void *context)
 {
+    struct fp_alerts_push *p = context;
     struct fp_params params;
     fp_params_init(&params, "u");
     fp_pg_put_bytes(&params.at[0], p->owner, sizeof p->owner);
@@ -151,7 +147,7 @@ static void give_back(struct fp_alerts_push *p)
         fp_pg_exec(p->pg,
                    "UPDATE flightpath.job SET owner = NULL, run_after = clock_timestamp()"
                    " WHERE name = 'alertmanager' AND owner = $1",
-                   params.ref, params.count, CONNECT_MS, NULL, NULL) != FP_OK)
+                   params.ref, params.count, CALL_MS, NULL, NULL) != FP_OK)
         fp_log(FP_LOG_DEBUG, "lease_kept", "another replica sends alerts in a few seconds");
     fp_params_free(&params);
 }
@@ -169,7 +165,7 @@ static void note(struct fp_alerts_push *p, int i, const struct fp_push_result *r
         *server = (struct server){.told = true, .wait_ms = BACKOFF_MIN_MS};
         return;
     }
-    if (atomic_load(&p->stop))
+    if (*fp_worker_stopping(p->worker))
         return;
     fp_health_count(&p->health->alertmanager_failures, 1);
     if (!server->failing)
@@ -214,7 +210,7 @@ static enum fp_status tick(struct fp_alerts_push *p, struct fp_error *err)
     status = document(p, &r, err);
     if (status == FP_OK && fp_pg_int(r, 0, 1) > 0) {
         const char *text = fp_pg_text(r, 0, 0);
-        fp_push_send(p->push, text, strlen(text), results, &p->stop);
+        fp_push_send(p->push, text, strlen(text), results, fp_worker_stopping(p->worker));
         for (int i = 0; i < fp_push_count(p->push); i++)
             if (results[i].asked)
                 note(p, i, &results[i]);
@@ -227,39 +223,35 @@ static enum fp_status tick(struct fp_alerts_push *p, struct fp_error *err)
     return status;
 }
 
-static void *push_main(void *context)
+static struct fp_turn pass(void *context, bool draining)
 {
     struct fp_alerts_push *p = context;
-    while (!atomic_load(&p->stop)) {
-        struct fp_error err = {"", "", ""};
-        enum fp_status status = tick(p, &err);
-        if (status != FP_OK && !p->waiting)
-            fp_log(FP_LOG_WARN, "alertmanager_waiting", "%s: %s (%s)", err.code, err.what,
-                   err.where);
-        p->waiting = status != FP_OK;
-        struct timespec until = fp_clock_in_ms(CLOCK_MONOTONIC, TICK_MS);
-        pthread_mutex_lock(&p->lock);
-        if (!atomic_load(&p->stop))
-            pthread_cond_timedwait(&p->changed, &p->lock, &until);
-        pthread_mutex_unlock(&p->lock);
-    }
-    give_back(p);
-    return NULL;
+    struct fp_error err = {"", "", ""};
+    (void)draining; /* nobody waits for it */
+    enum fp_status status = tick(p, &err);
+    if (status != FP_OK && !p->waiting)
+        fp_log(FP_LOG_WARN, "alertmanager_waiting", "%s: %s (%s)", err.code, err.what, err.where);
+    p->waiting = status != FP_OK;
+    return (struct fp_turn){.idle = status == FP_OK, .wait_ms = TICK_MS};
 }
 
-static void release(struct fp_alerts_push *p)
+static void release(void *context)
 {
+    struct fp_alerts_push *p = context;
     fp_pg_close(p->pg);
     fp_push_close(p->push);
-    pthread_mutex_destroy(&p->lock);
-    pthread_cond_destroy(&p->changed);
     free(p);
 }
 
 enum fp_status fp_alerts_push_start(const struct fp_options *options, struct fp_health *health,
-                                    struct fp_alerts_push **push, struct fp_error *err)
+                                    struct fp_workers *workers, struct fp_error *err)
 {
-    *push = NULL;
+    static const struct fp_worker_job job = {
+        .name = "alertmanager",
+        .left = "alerts are still being sent; another replica sends them in a few seconds",
+        .pass = pass,
+        .farewell = give_back,
+        .release = release};
     if (*options->alertmanager_url == '\0')
         return FP_OK;
     struct fp_alerts_push *p = calloc(1, sizeof *p);
@@ -269,38 +261,14 @@ enum fp_status fp_alerts_push_start(const struct fp_options *options, struct fp_
     p->health = health;
     for (int i = 0; i < FP_PUSH_TARGETS_MAX; i++)
         p->server[i].wait_ms = BACKOFF_MIN_MS;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->changed, &attr);
-    pthread_mutex_init(&p->lock, NULL);
     enum fp_status status = FP_OK;
     if (getrandom(p->owner, sizeof p->owner, 0) != sizeof p->owner)
         status = fp_fail(err, FP_FATAL, "no_random", "alertmanager", "no random bytes");
     if (status == FP_OK)
         status = fp_push_open(options->alertmanager_url, "/api/v2/alerts",
                               options->alertmanager_token, &p->push, err);
-    if (status == FP_OK && pthread_create(&p->thread, NULL, push_main, p) != 0)
-        status = fp_fail(err, FP_FATAL, "no_thread", "alertmanager", "cannot start a thread");
     if (status == FP_OK)
-        *push = p;
-    else
-        release(p);
+        return fp_worker_start(workers, &job, p, &p->worker, err);
+    release(p);
     return status;
-}
-
-void fp_alerts_push_stop(struct fp_alerts_push *push)
-{
-    if (push == NULL)
-        return;
-    pthread_mutex_lock(&push->lock);
-    atomic_store(&push->stop, true);
-    pthread_cond_broadcast(&push->changed);
-    pthread_mutex_unlock(&push->lock);
-    struct timespec until = fp_clock_in_ms(CLOCK_REALTIME, STOP_MS);
-    if (pthread_timedjoin_np(push->thread, NULL, &until) != 0) {
-        pthread_detach(push->thread);
-        return; /* its memory is the thread's; the process is about to end */
-    }
-    release(push);
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* flightpath run: the daemon.
  *
- * Starts what runs beside the loop (keeper, driver models, watch, alerts that leave), runs the loop
- * on this thread, and ends them in turn. --until-caught-up lets each finish first, in the order in
- * which one makes work for the next: answers → driver models → alerts → messages.
+ * Starts what runs beside the loop, runs the loop on this thread, and ends the others;
+ * --until-caught-up lets them finish first.
  * Hazard: signals may come at any time; all they do is set a flag that every wait looks at. */
 #include <signal.h>
 #include <stdatomic.h>
@@ -13,18 +12,15 @@
 #include <sys/random.h>
 #include <time.h>
 
-#include "daemon/alerts_out.h"
+#include "daemon/background.h"
 #include "daemon/clock.h"
 #include "daemon/command.h"
-#include "daemon/drivers.h"
 #include "daemon/health.h"
 #include "daemon/http.h"
 #include "daemon/ingest.h"
-#include "daemon/keeper.h"
 #include "daemon/log.h"
 #include "daemon/migrate.h"
 #include "daemon/model.h"
-#include "daemon/watch.h"
 
 #define START_MS 60000 /* how long PostgreSQL may be away at start */
 
@@ -88,10 +84,7 @@ static enum fp_status serve(const struct fp_options *options, struct fp_health *
                             struct fp_model *model, struct fp_error *err)
 {
     uint8_t owner[16];
-    struct fp_keeper *keeper = NULL;
-    struct fp_drivers *drivers = NULL;
-    struct fp_watch *watch = NULL;
-    struct fp_alerts_out *alerts = NULL;
+    struct fp_background background = {0};
     if (getrandom(owner, sizeof owner, 0) != sizeof owner)
         return fp_fail(err, FP_FATAL, "no_random", "start", "the kernel gave no random bytes");
     enum fp_status status = check_schema(options, err);
@@ -99,33 +92,20 @@ static enum fp_status serve(const struct fp_options *options, struct fp_health *
         return status == FP_RETRY ? FP_FATAL : status;
     health->schema_ok = true;
     health->postgres_ok = true;
-    status = fp_keeper_start(options, owner, health, &keeper, err);
-    if (status == FP_OK)
-        status = fp_drivers_start(options, health, &drivers, err);
-    if (status == FP_OK)
-        status = fp_watch_start(options, owner, health, &watch, err);
-    if (status == FP_OK)
-        status = fp_alerts_out_start(options, health, &alerts, err);
+    status = fp_background_start(options, owner, health, &background, err);
     struct fp_ingest_config config = {.options = options,
                                       .health = health,
                                       .model = model,
                                       .owner = owner,
                                       .stop = &stop_asked,
                                       .reload = &reload_asked,
-                                      .drivers = drivers,
-                                      .watch = watch};
+                                      .drivers = background.drivers,
+                                      .watch = background.watch};
     if (status == FP_OK)
         status = fp_ingest_run(&config, err);
     if (status == FP_OK && options->until_caught_up)
-        fp_drivers_finish(drivers, &stop_asked);
-    if (status == FP_OK && options->until_caught_up)
-        fp_watch_finish(watch, &stop_asked);
-    if (status == FP_OK && options->until_caught_up)
-        fp_alerts_out_finish(alerts, &stop_asked);
-    fp_alerts_out_stop(alerts);
-    fp_watch_stop(watch);
-    fp_drivers_stop(drivers);
-    fp_keeper_stop(keeper);
+        fp_background_finish(&background, &stop_asked);
+    fp_background_stop(&background);
     return status;
 }
 
@@ -153,7 +133,7 @@ int fp_cmd_run(const struct fp_options *options)
     fp_model_release(model);
     if (status != FP_OK)
         return complain(&err);
-    fp_log(FP_LOG_INFO, "stopped", "%lld messages, %lld applied",
-           (long long)health.messages, (long long)health.applied);
+    fp_log(FP_LOG_INFO, "stopped", "%lld messages, %lld applied", (long long)health.messages,
+           (long long)health.applied);
     return FP_EXIT_OK;
 }

@@ -21,13 +21,11 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "daemon/alerts_out.h"
+#include "daemon/background.h"
 #include "daemon/clock.h"
 #include "daemon/http.h"
 #include "daemon/ingest.h"
-#include "daemon/keeper.h"
 #include "daemon/log.h"
-#include "daemon/watch.h"
 
 #define HELD_MAX (3 << 20)
 #define RECORD_OVERHEAD 100 /* of the log format, generously */
@@ -60,7 +58,6 @@ struct load {
     pthread_t thread;
     bool running;
     atomic_bool stop, reload, ended;
-    _Atomic(struct fp_drivers *) drivers;
     uint8_t owner[16];
     enum fp_status verdict;
     struct fp_error why;
@@ -122,40 +119,22 @@ static enum fp_status start_broker(struct load *load, struct fp_error *err)
 static void *daemon_main(void *context)
 {
     struct load *load = context;
-    struct fp_keeper *keeper = NULL;
-    struct fp_drivers *drivers = NULL;
-    struct fp_watch *watch = NULL;
-    struct fp_alerts_out *alerts = NULL;
+    struct fp_background background = {0};
     load->verdict =
-        fp_keeper_start(&load->options, load->owner, &load->health, &keeper, &load->why);
-    if (load->verdict == FP_OK)
-        load->verdict = fp_drivers_start(&load->options, &load->health, &drivers, &load->why);
-    if (load->verdict == FP_OK)
-        load->verdict =
-            fp_watch_start(&load->options, load->owner, &load->health, &watch, &load->why);
-    if (load->verdict == FP_OK)
-        load->verdict = fp_alerts_out_start(&load->options, &load->health, &alerts, &load->why);
+        fp_background_start(&load->options, load->owner, &load->health, &background, &load->why);
     struct fp_ingest_config config = {.options = &load->options,
                                       .health = &load->health,
                                       .model = load->demo->model,
                                       .owner = load->owner,
                                       .stop = &load->stop,
                                       .reload = &load->reload,
-                                      .drivers = drivers,
-                                      .watch = watch};
-    load->drivers = drivers;
+                                      .drivers = background.drivers,
+                                      .watch = background.watch};
     if (load->verdict == FP_OK)
         load->verdict = fp_ingest_run(&config, &load->why);
     if (load->verdict == FP_OK)
-        fp_drivers_finish(drivers, load->demo->stop);
-    if (load->verdict == FP_OK)
-        fp_watch_finish(watch, load->demo->stop);
-    if (load->verdict == FP_OK)
-        fp_alerts_out_finish(alerts, load->demo->stop);
-    fp_alerts_out_stop(alerts);
-    fp_watch_stop(watch);
-    fp_drivers_stop(drivers);
-    fp_keeper_stop(keeper);
+        fp_background_finish(&background, load->demo->stop);
+    fp_background_stop(&background);
     load->ended = true;
     return NULL;
 }
@@ -282,7 +261,7 @@ static enum fp_status pause_for_scoring(struct load *load, struct fp_error *err)
         operational |= load->demo->model->driver_models[i].measure_count > 0;
     enum fp_status status = fp_producer_flush(load->producer, FLUSH_MS, err);
     while (status == FP_OK && operational && fp_now_ms() < until &&
-           fp_drivers_scored(load->drivers) == 0) {
+           load->health.scoring_version == 0) {
         load->moved_ms = fp_now_ms(); /* standing still on purpose */
         status = wait_a_little(load, err);
     }
@@ -360,11 +339,9 @@ enum fp_status fp_demo_load(struct fp_demo *demo, struct fp_error *err)
     int64_t started_ms = fp_now_ms();
     struct fp_http *http = NULL;
     struct fp_error unheard;
-    struct load *load = calloc(1, sizeof *load);
-    if (load == NULL)
-        return fp_fail(err, FP_FATAL, "no_memory", "demo", "out of memory");
-    load->demo = demo;
-    load->moved_ms = started_ms;
+    static struct load whole; /* outlives this call: threads that are left behind know it */
+    struct load *load = &whole;
+    *load = (struct load){.demo = demo, .moved_ms = started_ms};
     enum fp_status status = start(load, err);
     if (status == FP_OK &&
         fp_http_start(demo->options->http_listen, &load->health, &http, &unheard) != FP_OK)
@@ -376,6 +353,5 @@ enum fp_status fp_demo_load(struct fp_demo *demo, struct fp_error *err)
     fp_http_stop(http);
     status = end(load, status, err);
     demo->seconds = (double)(fp_now_ms() - started_ms) / 1000;
-    free(load);
     return status;
 }

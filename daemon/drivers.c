@@ -5,7 +5,6 @@
  * Errors of PostgreSQL are waited out; the log keeps what is not absorbed. */
 #include "daemon/drivers.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -27,7 +26,6 @@
 #define SCORING_MS 5000
 #define LOOK_AGAIN_MS 60000 /* after a model came, at what laggards stored meanwhile */
 #define DAMAGED_MS 60000    /* until a model that could not be absorbed is tried again */
-#define STOP_MS 5000
 #define MEMORY_MAX ((size_t)64 << 20)
 
 struct turn { /* of one driver model */
@@ -41,41 +39,29 @@ struct fp_drivers {
     struct fp_health *health;
     struct fp_pg *pg;
     struct fp_refresh_scratch *scratch;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    struct fp_binding *binding, *next;
-    struct fp_scoring *scoring; /* newest that was seen; under the lock */
+    struct fp_worker *worker;
+    struct fp_binding *binding;
+    struct fp_binding *next;    /* under the worker's lock */
+    struct fp_scoring *scoring; /* newest that was seen; under the lock, too */
     struct turn *turns;
     int64_t tidy_after_ms, stragglers_after_ms, scoring_after_ms;
-    uint64_t idle_passes; /* passes that found nothing to do, since a drain began */
-    bool draining, stop;
 };
 
-static bool told_to_stop(struct fp_drivers *d)
+/* Takes over a model that was bound meanwhile. */
+static void take_over(struct fp_drivers *d)
 {
-    pthread_mutex_lock(&d->lock);
-    bool stop = d->stop;
-    pthread_mutex_unlock(&d->lock);
-    return stop;
-}
-
-/* Takes over a model that was bound meanwhile. Returns whether this is a drain. */
-static bool take_turn(struct fp_drivers *d)
-{
-    pthread_mutex_lock(&d->lock);
-    if (d->next) {
-        fp_binding_release(d->binding);
-        d->binding = d->next;
-        d->next = NULL;
-        free(d->turns);
-        d->turns = calloc((size_t)d->binding->model->driver_model_count + 1, sizeof *d->turns);
-        if (d->turns == NULL)
-            abort();
-    }
-    bool draining = d->draining;
-    pthread_mutex_unlock(&d->lock);
-    return draining;
+    fp_worker_lock(d->worker);
+    struct fp_binding *next = d->next;
+    d->next = NULL;
+    fp_worker_unlock(d->worker);
+    if (next == NULL)
+        return;
+    fp_binding_release(d->binding);
+    d->binding = next;
+    free(d->turns);
+    d->turns = calloc((size_t)next->model->driver_model_count + 1, sizeof *d->turns);
+    if (d->turns == NULL)
+        abort();
 }
 
 static enum fp_status connect(struct fp_drivers *d, struct fp_error *err)
@@ -145,11 +131,12 @@ static enum fp_status look_for_scoring(struct fp_drivers *d, struct fp_error *er
     if (status != FP_OK)
         return status;
     d->scoring_after_ms = fp_now_ms() + SCORING_LOOK_MS;
-    pthread_mutex_lock(&d->lock);
+    fp_worker_lock(d->worker);
     struct fp_scoring *before = d->scoring;
     d->scoring = seen;
-    pthread_mutex_unlock(&d->lock);
+    fp_worker_unlock(d->worker);
     fp_scoring_release(before);
+    d->health->scoring_version = seen ? seen->version : 0;
     return FP_OK;
 }
 
@@ -162,7 +149,7 @@ static enum fp_status solve_due(struct fp_drivers *d, bool draining, bool *busy,
     const struct fp_refresh_with with = {d->pg, d->binding, &config, d->scratch};
     enum fp_status status = FP_OK;
     struct fp_refreshed done = {.found = true};
-    while (status == FP_OK && done.found && !told_to_stop(d)) {
+    while (status == FP_OK && done.found && !*fp_worker_stopping(d->worker)) {
         status = fp_refresh(&with, draining, &done, err);
         if (status == FP_OK && done.found) {
             *busy = true;
@@ -176,24 +163,14 @@ static enum fp_status solve_due(struct fp_drivers *d, bool draining, bool *busy,
     return status;
 }
 
-/* Counts passes of a drain that found nothing to do. */
-static void note_pass(struct fp_drivers *d, bool idle)
+static struct fp_turn pass(void *context, bool draining)
 {
-    pthread_mutex_lock(&d->lock);
-    d->idle_passes = d->draining && idle && d->next == NULL ? d->idle_passes + 1 : 0;
-    pthread_cond_broadcast(&d->changed);
-    pthread_mutex_unlock(&d->lock);
-}
-
-/* False: PostgreSQL is to be left alone for a while. */
-static bool pass(struct fp_drivers *d)
-{
+    struct fp_drivers *d = context;
     struct fp_error err = {"", "", ""};
-    bool draining = take_turn(d), busy = false;
-    if (d->binding == NULL || d->binding->model->driver_model_count == 0) {
-        note_pass(d, true);
-        return true;
-    }
+    bool busy = false;
+    take_over(d);
+    if (d->binding == NULL || d->binding->model->driver_model_count == 0)
+        return (struct fp_turn){.idle = true, .wait_ms = TICK_MS};
     enum fp_status status = connect(d, &err);
     if (status == FP_OK)
         status = look_for_scoring(d, &err);
@@ -210,34 +187,34 @@ static bool pass(struct fp_drivers *d)
         status = fp_absorb_tidy(d->pg, &err);
         d->tidy_after_ms = fp_now_ms() + TIDY_MS;
     }
-    if (status != FP_OK)
+    if (status != FP_OK) {
         fp_log(FP_LOG_WARN, "drivers_waiting", "%s: %s (%s)", err.code, err.what, err.where);
-    note_pass(d, draining && status == FP_OK && !busy);
-    return status == FP_OK;
+        return (struct fp_turn){.idle = false, .wait_ms = BACKOFF_MS};
+    }
+    return (struct fp_turn){.idle = !busy, .wait_ms = draining && busy ? 0 : TICK_MS};
 }
 
-static void wait_ms(struct fp_drivers *d, int64_t ms)
-{
-    struct timespec until = fp_clock_in_ms(CLOCK_MONOTONIC, ms);
-    pthread_cond_timedwait(&d->changed, &d->lock, &until);
-}
-
-static void *drivers_main(void *context)
+static void release(void *context)
 {
     struct fp_drivers *d = context;
-    while (!told_to_stop(d)) {
-        bool fine = pass(d);
-        pthread_mutex_lock(&d->lock);
-        if (!d->stop && (!d->draining || !fine || d->idle_passes))
-            wait_ms(d, fine ? TICK_MS : BACKOFF_MS);
-        pthread_mutex_unlock(&d->lock);
-    }
-    return NULL;
+    fp_pg_close(d->pg);
+    fp_binding_release(d->binding);
+    fp_binding_release(d->next);
+    fp_scoring_release(d->scoring);
+    fp_refresh_scratch_free(d->scratch);
+    free(d->turns);
+    free(d);
 }
 
 enum fp_status fp_drivers_start(const struct fp_options *options, struct fp_health *health,
-                                struct fp_drivers **drivers, struct fp_error *err)
+                                struct fp_workers *workers, struct fp_drivers **drivers,
+                                struct fp_error *err)
 {
+    static const struct fp_worker_job job = {.name = "drivers",
+                                             .left =
+                                                 "a refresh is still under way; it is done again",
+                                             .pass = pass,
+                                             .release = release};
     struct fp_drivers *d = calloc(1, sizeof *d);
     struct fp_refresh_scratch *scratch = fp_refresh_scratch_new();
     if (d == NULL || scratch == NULL) {
@@ -248,29 +225,22 @@ enum fp_status fp_drivers_start(const struct fp_options *options, struct fp_heal
     d->options = options;
     d->health = health;
     d->scratch = scratch;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&d->changed, &attr);
-    pthread_mutex_init(&d->lock, NULL);
-    if (pthread_create(&d->thread, NULL, drivers_main, d) != 0) {
-        fp_refresh_scratch_free(scratch);
-        free(d);
-        return fp_fail(err, FP_FATAL, "no_thread", "drivers", "cannot start a thread");
-    }
-    *drivers = d;
-    return FP_OK;
+    enum fp_status status = fp_worker_start(workers, &job, d, &d->worker, err);
+    if (status == FP_OK)
+        *drivers = d;
+    return status;
 }
 
 void fp_drivers_bind(struct fp_drivers *drivers, struct fp_binding *binding)
 {
     if (drivers == NULL)
         return;
-    pthread_mutex_lock(&drivers->lock);
-    fp_binding_release(drivers->next);
+    fp_worker_lock(drivers->worker);
+    struct fp_binding *before = drivers->next;
     drivers->next = fp_binding_retain(binding);
-    pthread_cond_broadcast(&drivers->changed);
-    pthread_mutex_unlock(&drivers->lock);
+    fp_worker_unlock(drivers->worker);
+    fp_binding_release(before);
+    fp_worker_wake(drivers->worker);
 }
 
 struct fp_scoring *fp_drivers_scoring(struct fp_drivers *drivers, const struct fp_scoring *current)
@@ -278,65 +248,14 @@ struct fp_scoring *fp_drivers_scoring(struct fp_drivers *drivers, const struct f
     struct fp_scoring *newer = NULL;
     if (drivers == NULL)
         return NULL;
-    pthread_mutex_lock(&drivers->lock);
+    fp_worker_lock(drivers->worker);
     if (drivers->scoring && fp_scoring_newer(drivers->scoring, current))
         newer = fp_scoring_retain(drivers->scoring);
-    pthread_mutex_unlock(&drivers->lock);
+    fp_worker_unlock(drivers->worker);
     return newer;
-}
-
-int64_t fp_drivers_scored(struct fp_drivers *drivers)
-{
-    pthread_mutex_lock(&drivers->lock);
-    int64_t version = drivers->scoring ? drivers->scoring->version : 0;
-    pthread_mutex_unlock(&drivers->lock);
-    return version;
-}
-
-bool fp_drivers_drain(struct fp_drivers *drivers, int timeout_ms)
-{
-    int64_t until = fp_now_ms() + timeout_ms, left;
-    if (drivers == NULL)
-        return true;
-    pthread_mutex_lock(&drivers->lock);
-    if (!drivers->draining)
-        drivers->idle_passes = 0;
-    drivers->draining = true;
-    pthread_cond_broadcast(&drivers->changed);
-    while (drivers->idle_passes < 2 && !drivers->stop && (left = until - fp_now_ms()) > 0)
-        wait_ms(drivers, left);
-    bool drained = drivers->idle_passes >= 2;
-    pthread_mutex_unlock(&drivers->lock);
-    return drained;
 }
 
 void fp_drivers_finish(struct fp_drivers *drivers, const atomic_bool *stop)
 {
-    while (!*stop && !fp_drivers_drain(drivers, 1000))
-        ;
-}
-
-void fp_drivers_stop(struct fp_drivers *drivers)
-{
-    if (drivers == NULL)
-        return;
-    pthread_mutex_lock(&drivers->lock);
-    drivers->stop = true;
-    pthread_cond_broadcast(&drivers->changed);
-    pthread_mutex_unlock(&drivers->lock);
-    struct timespec until = fp_clock_in_ms(CLOCK_REALTIME, STOP_MS);
-    if (pthread_timedjoin_np(drivers->thread, NULL, &until) != 0) {
-        pthread_detach(drivers->thread);
-        fp_log(FP_LOG_INFO, "drivers_abandoned", "a refresh is still under way; it is done again");
-        return; /* its memory is the thread's; the process is about to end */
-    }
-    fp_pg_close(drivers->pg);
-    fp_binding_release(drivers->binding);
-    fp_binding_release(drivers->next);
-    fp_scoring_release(drivers->scoring);
-    fp_refresh_scratch_free(drivers->scratch);
-    free(drivers->turns);
-    pthread_mutex_destroy(&drivers->lock);
-    pthread_cond_destroy(&drivers->changed);
-    free(drivers);
+    fp_worker_drain(drivers->worker, stop);
 }

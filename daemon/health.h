@@ -52,6 +52,7 @@ struct fp_health {
     fp_gauge batch_rows, batch_bytes, paused;
     fp_gauge watch_series;               /* that are judged; 0 where this replica does not judge */
     fp_gauge alerts_open, alerts_unsent; /* as the tables have them */
+    fp_gauge scoring_version;            /* of the newest coefficients seen; 0 = none yet */
 
     atomic_int partition_count;
     struct fp_health_partition partition[FP_HEALTH_PARTITIONS_MAX];

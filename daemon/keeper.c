@@ -5,7 +5,6 @@
  * */
 #include "daemon/keeper.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,17 +16,13 @@
 
 #define CALL_MS 60000
 #define TICK_MS 5000
-#define STOP_MS 3000 /* a job under way longer is left: the server ends it with the connection */
 
 struct fp_keeper {
     const struct fp_options *options;
     struct fp_health *health;
     uint8_t owner[16];
+    struct fp_worker *worker;
     struct fp_pg *pg;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool stop;
 };
 
 enum fp_status fp_keeper_slot(struct fp_pg *pg, const uint8_t owner[16], int *slot,
@@ -118,6 +113,7 @@ static void release_stuck(struct fp_keeper *k)
     fp_pg_result_free(r);
 }
 
+/* A job that takes long is broken off at the end of the process: the server ends it by itself. */
 static void tick(struct fp_keeper *k)
 {
     struct fp_error err;
@@ -140,7 +136,8 @@ static void tick(struct fp_keeper *k)
     k->health->postgres_ok = status == FP_OK;
     if (status == FP_OK)
         release_stuck(k);
-    for (size_t i = 0; status == FP_OK && fp_pg_alive(k->pg) && i < sizeof jobs / sizeof *jobs;
+    for (size_t i = 0; status == FP_OK && fp_pg_alive(k->pg) && !*fp_worker_stopping(k->worker) &&
+                       i < sizeof jobs / sizeof *jobs;
          i++) {
         enum fp_status job = fp_pg_exec(k->pg, jobs[i].sql, NULL, 0, CALL_MS, NULL, &err);
         if (job != FP_OK)
@@ -148,68 +145,49 @@ static void tick(struct fp_keeper *k)
     }
 }
 
-static void *keeper_main(void *context)
+static struct fp_turn pass(void *context, bool draining)
+{
+    (void)draining; /* nobody waits for it */
+    tick(context);
+    return (struct fp_turn){.idle = true, .wait_ms = TICK_MS};
+}
+
+/* The slot is free at once. */
+static void farewell(void *context)
 {
     struct fp_keeper *k = context;
-    pthread_mutex_lock(&k->lock);
-    while (!k->stop) {
-        pthread_mutex_unlock(&k->lock);
-        tick(k);
-        struct timespec until = fp_clock_in_ms(CLOCK_REALTIME, TICK_MS);
-        pthread_mutex_lock(&k->lock);
-        if (!k->stop)
-            pthread_cond_timedwait(&k->changed, &k->lock, &until);
-    }
-    pthread_mutex_unlock(&k->lock);
-    return NULL;
+    struct fp_params p;
+    fp_params_init(&p, "u");
+    fp_pg_put_bytes(&p.at[0], k->owner, 16);
+    if (fp_pg_alive(k->pg) &&
+        fp_pg_exec(k->pg, "UPDATE flightpath.replica SET heartbeat = '-infinity' WHERE owner = $1",
+                   p.ref, p.count, CALL_MS, NULL, NULL) != FP_OK)
+        fp_log(FP_LOG_DEBUG, "slot_kept", "the replica's slot is free in a minute");
+    fp_params_free(&p);
+}
+
+static void release(void *context)
+{
+    struct fp_keeper *k = context;
+    fp_pg_close(k->pg);
+    free(k);
 }
 
 enum fp_status fp_keeper_start(const struct fp_options *options, const uint8_t owner[16],
-                               struct fp_health *health, struct fp_keeper **keeper,
+                               struct fp_health *health, struct fp_workers *workers,
                                struct fp_error *err)
 {
+    static const struct fp_worker_job job = {
+        .name = "keeper",
+        .left = "a job is still under way; the replica's slot is free in a minute",
+        .pass = pass,
+        .farewell = farewell,
+        .release = release};
     struct fp_keeper *k = calloc(1, sizeof *k);
     if (k == NULL)
         return fp_fail(err, FP_FATAL, "no_memory", "keeper", "out of memory");
     k->options = options;
     k->health = health;
     memcpy(k->owner, owner, sizeof k->owner);
-    pthread_mutex_init(&k->lock, NULL);
-    pthread_cond_init(&k->changed, NULL);
-    if (pthread_create(&k->thread, NULL, keeper_main, k) != 0) {
-        free(k);
-        return fp_fail(err, FP_FATAL, "no_thread", "keeper", "cannot start a thread");
-    }
-    *keeper = k;
-    return FP_OK;
-}
-
-void fp_keeper_stop(struct fp_keeper *keeper)
-{
-    if (keeper == NULL)
-        return;
-    pthread_mutex_lock(&keeper->lock);
-    keeper->stop = true;
-    pthread_cond_broadcast(&keeper->changed);
-    pthread_mutex_unlock(&keeper->lock);
-    struct timespec until = fp_clock_in_ms(CLOCK_REALTIME, STOP_MS);
-    if (pthread_timedjoin_np(keeper->thread, NULL, &until) != 0) {
-        pthread_detach(keeper->thread);
-        fp_log(FP_LOG_INFO, "keeper_abandoned",
-               "a job is still under way; the replica's slot is free in a minute");
-        return; /* its memory is the thread's now; the process is about to end */
-    }
-    struct fp_params p;
-    fp_params_init(&p, "u");
-    fp_pg_put_bytes(&p.at[0], keeper->owner, 16);
-    if (fp_pg_alive(keeper->pg) &&
-        fp_pg_exec(keeper->pg,
-                   "UPDATE flightpath.replica SET heartbeat = '-infinity' WHERE owner = $1", p.ref,
-                   p.count, 5000, NULL, NULL) != FP_OK)
-        fp_log(FP_LOG_DEBUG, "slot_kept", "the replica's slot is free in a minute");
-    fp_params_free(&p);
-    fp_pg_close(keeper->pg);
-    pthread_mutex_destroy(&keeper->lock);
-    pthread_cond_destroy(&keeper->changed);
-    free(keeper);
+    return fp_worker_start(workers, &job, k, &k->worker, err);
 }

@@ -8,18 +8,16 @@
 #include "daemon/health.h"
 #include "daemon/options.h"
 #include "daemon/pg.h"
-#include "daemon/status.h"
-
-struct fp_keeper;
+#include "daemon/worker.h"
 
 /* Takes the lowest slot whose heartbeat is older than a minute. */
 enum fp_status fp_keeper_slot(struct fp_pg *pg, const uint8_t owner[16], int *slot,
                               struct fp_error *err) FP_MUST_CHECK;
 
-/* Also says in *health whether PostgreSQL can be written, when the data path is idle. */
+/* One of `workers`: it ends, gives the slot back and is freed with them. Also says in *health
+ * whether PostgreSQL can be written, when the data path is idle. */
 enum fp_status fp_keeper_start(const struct fp_options *options, const uint8_t owner[16],
-                               struct fp_health *health, struct fp_keeper **keeper,
+                               struct fp_health *health, struct fp_workers *workers,
                                struct fp_error *err) FP_MUST_CHECK;
-void fp_keeper_stop(struct fp_keeper *keeper); /* NULL is allowed; gives the slot back */
 
 #endif

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/slice.h"
+#include "daemon/pg_param.h"
 #include "daemon/status.h"
 
 struct fp_pg;
@@ -21,45 +21,11 @@ struct fp_pg;
 enum fp_status fp_pg_open(const char *conninfo, const char *password, const char *application,
                           int deadline_ms, struct fp_pg **pg, struct fp_error *err) FP_MUST_CHECK;
 void fp_pg_close(struct fp_pg *pg);
+/* From now on the calling thread's waits for PostgreSQL end early, as if the connection were lost,
+ * while `fd` (an eventfd nobody reads) is readable. −1: never, as at first. */
+void fp_pg_interrupt_on(int fd);
 /* false also once the server refused to write: whoever reconnects may find the new primary. */
 bool fp_pg_alive(const struct fp_pg *pg);
-
-/* ---- binary parameters ------------------------------------------------------------------------
- */
-
-enum fp_pg_type {
-    FP_PG_INT2,
-    FP_PG_INT4,
-    FP_PG_INT8,
-    FP_PG_TEXT,
-    FP_PG_BYTEA,
-    FP_PG_TIMESTAMPTZ,
-    FP_PG_BOOL,
-    FP_PG_FLOAT8,
-    FP_PG_UUID
-};
-
-/* One growing parameter: a scalar, or a one-dimensional array built value by value. */
-struct fp_pg_param {
-    enum fp_pg_type type;
-    bool array, is_null;
-    uint32_t count; /* elements of an array */
-    bool has_null;
-    uint8_t *data;
-    size_t len, capacity;
-    bool failed; /* no memory; the statement is then refused */
-};
-
-void fp_pg_param_init(struct fp_pg_param *param, enum fp_pg_type type, bool array);
-void fp_pg_param_reset(struct fp_pg_param *param); /* empties, keeps the memory */
-void fp_pg_param_free(struct fp_pg_param *param);
-void fp_pg_put_int(struct fp_pg_param *param, int64_t value);    /* int2/4/8, bool */
-void fp_pg_put_time(struct fp_pg_param *param, int64_t unix_us); /* timestamptz */
-void fp_pg_put_double(struct fp_pg_param *param, double value);
-void fp_pg_put_bytes(struct fp_pg_param *param, const void *bytes,
-                     size_t len);                                      /* text, bytea, uuid */
-void fp_pg_put_slice(struct fp_pg_param *param, struct fp_slice text); /* NULL when absent */
-void fp_pg_put_null(struct fp_pg_param *param);
 
 /* ---- results (text format) ---------------------------------------------------------------------
  */

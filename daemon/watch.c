@@ -15,7 +15,6 @@
  * holder that stands still in its transaction is ended by the server after five minutes. */
 #include "daemon/watch.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -32,10 +31,9 @@
 #define CALL_MS 60000
 #define TICK_MAX_MS 2000
 #define BACKOFF_MS 2000
-#define RENEW_MS 4000  /* a lease that is older than 15 s may be taken (lease_sql) */
-#define ASIDE_MS 60000 /* after a failure that is not the server's */
-#define JOIN_MS 60000  /* how long partitions may take to be known, at start */
-#define STOP_MS 5000
+#define RENEW_MS 4000   /* a lease that is older than 15 s may be taken (lease_sql) */
+#define ASIDE_MS 60000  /* after a failure that is not the server's */
+#define JOIN_MS 60000   /* how long partitions may take to be known, at start */
 #define SHARE_OF_TIME 9 /* of each second of work so many of rest */
 
 struct fp_watch {
@@ -43,23 +41,12 @@ struct fp_watch {
     struct fp_health *health;
     uint8_t owner[16];
     struct fp_pg *pg;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    struct fp_binding *binding, *next;
+    struct fp_worker *worker;
+    struct fp_binding *binding;
+    struct fp_binding *next;      /* under the worker's lock */
     struct fp_watch_cells *cells; /* as of the last commit that is known; NULL: to be read */
     int64_t started_ms, work_after_ms, renewed_ms, aside_until_ms;
-    uint64_t idle_passes; /* passes that found nothing to do, since a drain began */
-    bool draining, stop;
 };
-
-static bool told_to_stop(struct fp_watch *w)
-{
-    pthread_mutex_lock(&w->lock);
-    bool stop = w->stop;
-    pthread_mutex_unlock(&w->lock);
-    return stop;
-}
 
 static void drop_cells(struct fp_watch *w)
 {
@@ -68,20 +55,19 @@ static void drop_cells(struct fp_watch *w)
     w->health->watch_series = 0;
 }
 
-/* Takes over a model that was bound meanwhile. Returns whether this is a drain. */
-static bool take_turn(struct fp_watch *w)
+/* Takes over a model that was bound meanwhile. */
+static void take_over(struct fp_watch *w)
 {
-    pthread_mutex_lock(&w->lock);
-    if (w->next) {
-        drop_cells(w);
-        fp_binding_release(w->binding);
-        w->binding = w->next;
-        w->next = NULL;
-        w->aside_until_ms = 0;
-    }
-    bool draining = w->draining;
-    pthread_mutex_unlock(&w->lock);
-    return draining;
+    fp_worker_lock(w->worker);
+    struct fp_binding *next = w->next;
+    w->next = NULL;
+    fp_worker_unlock(w->worker);
+    if (next == NULL)
+        return;
+    drop_cells(w);
+    fp_binding_release(w->binding);
+    w->binding = next;
+    w->aside_until_ms = 0;
 }
 
 static enum fp_status connect(struct fp_watch *w, struct fp_error *err)
@@ -359,7 +345,7 @@ static enum fp_status work(struct fp_watch *w, bool *done, struct fp_error *err)
 
 /* ---- the lease and passes -------------------------------------------------------------------- */
 
-static void release(struct fp_watch *w)
+static void give_back(struct fp_watch *w)
 {
     struct fp_params p;
     fp_params_init(&p, "u");
@@ -367,7 +353,7 @@ static void release(struct fp_watch *w)
     if (fp_pg_alive(w->pg) &&
         fp_pg_exec(w->pg,
                    "UPDATE flightpath.watch_lease SET renewed_at = '-infinity' WHERE owner = $1",
-                   p.ref, p.count, STOP_MS, NULL, NULL) != FP_OK)
+                   p.ref, p.count, CALL_MS, NULL, NULL) != FP_OK)
         fp_log(FP_LOG_DEBUG, "lease_kept", "the lease of the watch is free in 15 s");
     fp_params_free(&p);
     w->renewed_ms = 0;
@@ -384,7 +370,7 @@ static enum fp_status watch_once(struct fp_watch *w, bool draining, bool *busy,
         return status;
     if (!o.installed) { /* whoever runs the model installed last watches */
         if (o.ours && !o.lapsed)
-            release(w);
+            give_back(w);
         drop_cells(w);
         return FP_OK;
     }
@@ -409,7 +395,7 @@ static enum fp_status compare_units(struct fp_watch *w, bool draining, bool *bus
 {
     enum fp_status status = FP_OK;
     bool found = true;
-    while (status == FP_OK && found && !told_to_stop(w)) {
+    while (status == FP_OK && found && !*fp_worker_stopping(w->worker)) {
         status = fp_benchmarks_refresh(w->pg, w->binding, w->options->benchmark_ms, draining,
                                        &found, err);
         *busy |= status == FP_OK && found;
@@ -420,15 +406,6 @@ static enum fp_status compare_units(struct fp_watch *w, bool draining, bool *bus
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
-
-/* Counts passes of a drain that found nothing to do. */
-static void note_pass(struct fp_watch *w, bool idle)
-{
-    pthread_mutex_lock(&w->lock);
-    w->idle_passes = w->draining && idle && w->next == NULL ? w->idle_passes + 1 : 0;
-    pthread_cond_broadcast(&w->changed);
-    pthread_mutex_unlock(&w->lock);
-}
 
 /* Before the partitions are known, their backlog is not either. */
 static bool is_ready(const struct fp_watch *w, bool draining)
@@ -450,15 +427,17 @@ static enum fp_status put_aside(struct fp_watch *w, enum fp_status status,
     return FP_OK;
 }
 
-/* False: PostgreSQL is to be left alone for a while. */
-static bool pass(struct fp_watch *w)
+static struct fp_turn pass(void *context, bool draining)
 {
+    struct fp_watch *w = context;
     struct fp_error err = {"", "", ""};
-    bool draining = take_turn(w), busy = false;
-    if (!is_ready(w, draining) || fp_now_ms() < w->aside_until_ms) {
-        note_pass(w, true);
-        return true;
-    }
+    bool busy = false;
+    int64_t tick = w->options->watch_ms < TICK_MAX_MS ? w->options->watch_ms : TICK_MAX_MS;
+    if (draining)
+        tick = TICK_MAX_MS / 20;
+    take_over(w);
+    if (!is_ready(w, draining) || fp_now_ms() < w->aside_until_ms)
+        return (struct fp_turn){.idle = true, .wait_ms = tick};
     enum fp_status status = connect(w, &err);
     if (status == FP_OK)
         status = watch_once(w, draining, &busy, &err);
@@ -466,36 +445,37 @@ static bool pass(struct fp_watch *w)
         status = compare_units(w, draining, &busy, &err);
     if (status != FP_OK)
         status = put_aside(w, status, &err);
-    if (status != FP_OK)
+    if (status != FP_OK) {
         fp_log(FP_LOG_WARN, "watch_waiting", "%s: %s (%s)", err.code, err.what, err.where);
-    note_pass(w, draining && status == FP_OK && !busy);
-    return status == FP_OK;
+        return (struct fp_turn){.idle = false, .wait_ms = BACKOFF_MS};
+    }
+    return (struct fp_turn){.idle = !busy, .wait_ms = tick};
 }
 
-static void wait_ms(struct fp_watch *w, int64_t ms)
+static void farewell(void *context)
 {
-    struct timespec until = fp_clock_in_ms(CLOCK_MONOTONIC, ms);
-    pthread_cond_timedwait(&w->changed, &w->lock, &until);
+    give_back(context);
 }
 
-static void *watch_main(void *context)
+static void release(void *context)
 {
     struct fp_watch *w = context;
-    int64_t tick = w->options->watch_ms < TICK_MAX_MS ? w->options->watch_ms : TICK_MAX_MS;
-    while (!told_to_stop(w)) {
-        bool fine = pass(w);
-        pthread_mutex_lock(&w->lock);
-        if (!w->stop && w->next == NULL)
-            wait_ms(w, !fine ? BACKOFF_MS : w->draining ? TICK_MAX_MS / 20 : tick);
-        pthread_mutex_unlock(&w->lock);
-    }
-    return NULL;
+    fp_watch_cells_free(w->cells);
+    fp_pg_close(w->pg);
+    fp_binding_release(w->binding);
+    fp_binding_release(w->next);
+    free(w);
 }
 
 enum fp_status fp_watch_start(const struct fp_options *options, const uint8_t owner[16],
-                              struct fp_health *health, struct fp_watch **watch,
-                              struct fp_error *err)
+                              struct fp_health *health, struct fp_workers *workers,
+                              struct fp_watch **watch, struct fp_error *err)
 {
+    static const struct fp_worker_job job = {.name = "watch",
+                                             .left = "a pass is still under way; it is done again",
+                                             .pass = pass,
+                                             .farewell = farewell,
+                                             .release = release};
     struct fp_watch *w = calloc(1, sizeof *w);
     if (w == NULL)
         return fp_fail(err, FP_FATAL, "no_memory", "watch", "out of memory");
@@ -503,63 +483,25 @@ enum fp_status fp_watch_start(const struct fp_options *options, const uint8_t ow
     w->health = health;
     w->started_ms = fp_now_ms();
     memcpy(w->owner, owner, sizeof w->owner);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->changed, &attr);
-    pthread_mutex_init(&w->lock, NULL);
-    if (pthread_create(&w->thread, NULL, watch_main, w) != 0) {
-        free(w);
-        return fp_fail(err, FP_FATAL, "no_thread", "watch", "cannot start a thread");
-    }
-    *watch = w;
-    return FP_OK;
+    enum fp_status status = fp_worker_start(workers, &job, w, &w->worker, err);
+    if (status == FP_OK)
+        *watch = w;
+    return status;
 }
 
 void fp_watch_bind(struct fp_watch *watch, struct fp_binding *binding)
 {
     if (watch == NULL)
         return;
-    pthread_mutex_lock(&watch->lock);
-    fp_binding_release(watch->next);
+    fp_worker_lock(watch->worker);
+    struct fp_binding *before = watch->next;
     watch->next = fp_binding_retain(binding);
-    pthread_cond_broadcast(&watch->changed);
-    pthread_mutex_unlock(&watch->lock);
+    fp_worker_unlock(watch->worker);
+    fp_binding_release(before);
+    fp_worker_wake(watch->worker);
 }
 
 void fp_watch_finish(struct fp_watch *watch, const atomic_bool *stop)
 {
-    if (watch == NULL)
-        return;
-    pthread_mutex_lock(&watch->lock);
-    watch->idle_passes = 0;
-    watch->draining = true;
-    pthread_cond_broadcast(&watch->changed);
-    while (watch->idle_passes < 2 && !watch->stop && !*stop)
-        wait_ms(watch, 1000);
-    pthread_mutex_unlock(&watch->lock);
-}
-
-void fp_watch_stop(struct fp_watch *watch)
-{
-    if (watch == NULL)
-        return;
-    pthread_mutex_lock(&watch->lock);
-    watch->stop = true;
-    pthread_cond_broadcast(&watch->changed);
-    pthread_mutex_unlock(&watch->lock);
-    struct timespec until = fp_clock_in_ms(CLOCK_REALTIME, STOP_MS);
-    if (pthread_timedjoin_np(watch->thread, NULL, &until) != 0) {
-        pthread_detach(watch->thread);
-        fp_log(FP_LOG_INFO, "watch_abandoned", "a pass is still under way; it is done again");
-        return; /* its memory is the thread's; the process is about to end */
-    }
-    release(watch);
-    drop_cells(watch);
-    fp_pg_close(watch->pg);
-    fp_binding_release(watch->binding);
-    fp_binding_release(watch->next);
-    pthread_mutex_destroy(&watch->lock);
-    pthread_cond_destroy(&watch->changed);
-    free(watch);
+    fp_worker_drain(watch->worker, stop);
 }

@@ -7,7 +7,7 @@
  * A day is closed when the newest answer of any KPI lies beyond it, or when the programme's own day
  * is over, and every partition that is behind its log's end has passed it. Whoever takes the lease
  * over reads everything anew: what is published is a function of the tallies.
- * Threads: start, bind, finish and stop from one other thread. */
+ * Threads: start, bind and finish from one other thread. */
 #ifndef FP_WATCH_H
 #define FP_WATCH_H
 
@@ -16,17 +16,18 @@
 #include "daemon/health.h"
 #include "daemon/options.h"
 #include "daemon/registry.h"
+#include "daemon/worker.h"
 
 struct fp_watch;
 
+/* One of `workers`: it ends, gives the lease back and is freed with them. */
 enum fp_status fp_watch_start(const struct fp_options *options, const uint8_t owner[16],
-                              struct fp_health *health, struct fp_watch **watch,
-                              struct fp_error *err) FP_MUST_CHECK;
+                              struct fp_health *health, struct fp_workers *workers,
+                              struct fp_watch **watch, struct fp_error *err) FP_MUST_CHECK;
 /* The model in force; NULL-safe. */
 void fp_watch_bind(struct fp_watch *watch, struct fp_binding *binding);
 /* Everything that was flushed is judged (by whoever holds the lease) and, of benchmarks, computed.
  */
 void fp_watch_finish(struct fp_watch *watch, const atomic_bool *stop);
-void fp_watch_stop(struct fp_watch *watch);
 
 #endif
