@@ -14,6 +14,11 @@
  *   f_m = 1 + 2a[1/(1−φ) − (1−φ^m)/(m(1−φ)²)]: what autocorrelation a·φ^(k−1) of the residuals
  *   does to the variance of a mean of m.
  *
+ * With the profile's `apart`, as watched estates have it, V_k is not in v but in the variance of
+ * R_a − R_b, as Σ_k V_k (part of weekday k in a − in b)²: a weekday's error is the same each week,
+ * and none in whole weeks. And Z is a t with the degrees of freedom of v, made a normal quantile
+ * (watch_days.h); without, v is taken for known.
+ *
  * Units: those of the KPI. Buckets are numbered by the caller, days since 1970 say; a missing one
  * is a bucket with n = 0. Memory: the caller's. Threads: pure. No result is NAN unless said. */
 #ifndef CX_WATCH_H
@@ -51,6 +56,9 @@ struct cx_watch_point {
     double r, w, n; /* residual, weight (0 unless usable), answers */
     double third;   /* third cumulant of w·r; 0: symmetric, or cx_watch_skew was not called */
     enum cx_watch_data data;
+    int phase;     /* bucket modulo season */
+    double unsure; /* V_k where it is not in w: the same effect in all buckets of a phase */
+    float df;      /* degrees of freedom of 1/w; 0: taken for known */
 };
 
 /* A stretch of points without gaps; point[i] is bucket first + i. */
@@ -63,7 +71,15 @@ struct cx_watch_series {
 
 /* ---- preparation (watch_prepare.c) ----------------------------------------------------------- */
 
+/* What τ² is usual among series alike, and the variance of theirs about it; INFINITY: not known. */
+struct cx_watch_usual {
+    double tau2, spread;
+};
+
 struct cx_watch_profile {
+    /* set before. apart: V_k is not in w but in point.unsure, and point.df is set */
+    bool apart;
+    const struct cx_watch_usual *usual; /* only with apart: by bucket; NULL = own τ² alone */
     double prior_s2, prior_n; /* set before: variance of answers like these, and for how many of its
                                  own it counts; 0 = none */
     int season, baseline;
@@ -116,17 +132,25 @@ void cx_watch_lags_add(struct cx_watch_lags *lags, const struct cx_watch_series 
                        int until);
 /* Least squares on the pooled autocorrelations. Below 5 series better those of a larger set. */
 struct cx_watch_memory cx_watch_memory_fit(const struct cx_watch_lags *lags);
+/* Shrunk by what so many independent buckets fit by chance (positive-part James & Stein 1961): f_m
+ * is never below 1, so noise in it only ever makes thresholds too high. */
+struct cx_watch_memory cx_watch_memory_shrunk(struct cx_watch_memory memory, double buckets);
 double cx_watch_memory_factor(struct cx_watch_memory memory, int m); /* f_m, m ≥ 1 */
 
 /* ---- thresholds (watch_glr.c) ---------------------------------------------------------------- */
 
-/* √((5.5 − ln rate)/.38) for so many false alarms per 1,000 buckets of a series, in 3.3 … 6;
- * within 8 % for rates .009 … 2.5 on the reference stream. rate ≤ 0: 6. */
+/* √((5.5 − ln rate)/.38) for so many false alarms per 1,000 buckets of a series without `apart`, in
+ * 3.3 … 6; within 8 % for rates .009 … 2.5 on the reference stream. rate ≤ 0: 6. With `apart`:
+ * cx_watch_level_rate (watch_levels.h). */
 double cx_watch_threshold(double per_1000);
 double cx_watch_rate(double fire); /* its inverse: false alarms per 1,000 buckets */
-/* The same from false episodes a year over `series` daily series of a level that has `share` of
- * the budget (1/3 with three levels). */
+/* The same from false episodes a year over `series` daily series that have `share` of the budget.
+ */
 double cx_watch_threshold_budget(double per_year, int series, double share);
+
+#define CX_WATCH_SHIFT_MIN .1 /* SD of single answers */
+#define CX_WATCH_FIRE_MIN 3.3
+#define CX_WATCH_FIRE_MAX 6.0
 
 struct cx_watch_rule {
     double fire, clear; /* Z above, below */

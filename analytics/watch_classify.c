@@ -60,14 +60,16 @@ static void load(struct window *win, const struct cx_watch_series *series,
     win->length = (int)(bucket - from + 1);
     win->before[0] = (struct sums){0};
     for (int i = 0; i < win->length; i++) {
+        const struct cx_watch_point *point = &series->point[from + i - series->first];
         double w = cx_watch_weight(series, masks, from + i), at = index_of(win, i), r = 0;
         struct sums *next = &win->before[i + 1];
         *next = win->before[i];
         if (!(w > 0))
             continue;
         if (next->used++ == 0)
-            reference = series->point[from + i - series->first].r;
-        r = series->point[from + i - series->first].r - reference;
+            reference = point->r;
+        r = point->r - reference;
+        w /= 1 + w * point->unsure; /* templates are short */
         next->w += w;
         next->wi += w * at;
         next->wii += w * at * at;

@@ -131,7 +131,8 @@ struct cx_estate_rule cx_estate_rule(const struct cx_estate *estate, enum cx_est
         return rule;
     const struct cx_estate_judged *judged = &estate->judged[level];
     rule.series = estate->ready[level][t];
-    rule.fire = cx_estate_fire(estate, level, (int)t);
+    rule.fire = estate->threshold[level][t].fire;
+    rule.per_year = 365 * rule.series * estate->threshold[level][t].chance;
     rule.clear = cx_watch_rule(rule.fire, judged->memory).clear;
     rule.memory = judged->memory;
     rule.expected = judged->expected;

@@ -9,29 +9,33 @@
  * What is found depends on which cells were asked for and on what they hold up to the bucket
  * judged, and on nothing else: not on when or how often it was asked, nor in what order cells came.
  * What was told on a bucket is told whatever comes after it. Each evaluation prepares all points
- * anew (10 µs a series of 300 buckets); a bucket more then costs a step each, a change within four
+ * anew (30 µs a series of 300 buckets); a bucket more then costs a step each, a change within four
  * weeks those weeks, one further back a run through all of it, as does a cell asked for later.
  *
  * Levels: 0 a KPI as a whole; 1 a unit, the mean over its KPIs of unit − rest in SD (units with at
  * least two KPIs that count); 2 unit − rest of one KPI (KPIs with at least two units). Fewer than
  * CX_WATCH_LEVELS_SERIES_MIN series in all: flat, each KPI as a whole and each unit's own mean
  * (of KPIs with at least two), the whole budget over all of them.
- * Rule of a level at a bucket: threshold from the budget's part (equal ones of the levels that have
- * series) and the number of its series that can be judged at that bucket; f_m from the pooled
- * autocorrelations of the level's series over up to 182 buckets without an episode among them (28
- * at least); below 5 series those of the whole estate, below 5 there none.
+ * Rule of a level at a bucket: threshold from the budget's part (equal ones of the levels with
+ * series that can be judged at that bucket, but none more than it can spend) and how often chance
+ * makes an episode of those series (cx_watch_level_rate); f_m from the pooled autocorrelations of
+ * the level's series over up to 182 buckets without an episode among them (28 at least), less what
+ * chance fits; below 5 series those of the whole estate (for KPIs as a whole their own if that is
+ * more), below 5 there none.
  *
  * Composites: a KPI's level and scale are those of its baseline; once two KPIs of a unit have one,
  * they count from the beginning, one that is known later from then on. ρ: mean correlation of the
- * KPIs' d within a unit and bucket, by differences over a season, of up to 182 buckets before it,
- * fitted with the autocorrelation. Answers a unit's bucket needs: the most that a KPI of it does.
+ * KPIs' answers within a unit and bucket, by differences over a season, of up to 182 buckets before
+ * it, fitted with the autocorrelation. Answers a unit's bucket needs: the most that a KPI of it
+ * does.
  *
  * Joined: a cell with the newest incident of its unit not more than CX_WATCH_JOIN_UNIT before it; a
  * parent with the first of other KPIs not more than CX_WATCH_JOIN_PARENT before it.
  *
  * A unit's variance of answers begins with 20 answers of its KPI's, so that a few that happen to be
- * equal do not make it sure; skewness of few answers is allowed for (cx_watch_skew).
- * Threads: one. Memory: 40 bytes a bucket of a cell, 32 of a series, 5 kB a series; allocated when
+ * equal do not make it sure; how far days vary it learns from the other units, too (watch_days.h);
+ * skewness of few answers is allowed for (cx_watch_skew).
+ * Threads: one. Memory: 48 bytes a bucket of a cell, 56 of a series, 5 kB a series; allocated when
  * a cell is asked for and in the evaluation after it, and for episodes. */
 #ifndef CX_WATCH_ESTATE_H
 #define CX_WATCH_ESTATE_H
@@ -101,6 +105,7 @@ struct cx_estate_series {
     int64_t judged_from;  /* first bucket that can be judged */
     int64_t last_answers; /* newest bucket with answers, INT64_MIN none */
     struct cx_watch_profile profile;
+    double least;                       /* minimum shift in SD of a bucket of the baseline */
     double skewness;                    /* of single answers; NAN for a unit's composite */
     struct cx_watch_report now;         /* at the bucket evaluated last */
     const struct cx_watch_point *point; /* from config.first on, up to the bucket evaluated last */
@@ -112,7 +117,8 @@ struct cx_estate_rule { /* of a level, at the bucket evaluated last */
     int series;         /* that can be judged */
     double fire, clear;
     struct cx_watch_memory memory;
-    double expected; /* false episodes by chance in those buckets (cx_watch_rate) */
+    double per_year; /* false episodes by chance, of these series at this threshold */
+    double expected; /* the same in the buckets judged so far */
     int64_t judged;  /* series × buckets judged so far: usable, with enough answers */
 };
 

@@ -45,12 +45,49 @@ static void count_ready(struct cx_estate *estate, int64_t until)
             estate->ready[l][t] += estate->ready[l][t - 1];
 }
 
-double cx_estate_fire(const struct cx_estate *estate, int level, int t)
+static int ready_at(const struct cx_estate *estate, int t)
 {
-    int series = estate->ready[level][t];
-    if (estate->flat)
-        series = estate->ready[CX_ESTATE_PARENT][t] + estate->ready[CX_ESTATE_CELL][t];
-    return cx_watch_threshold_budget(estate->config.per_year, series, estate->share);
+    int sum = 0;
+    for (int l = 0; l < CX_ESTATE_LEVELS; l++)
+        sum += estate->ready[l][t];
+    return sum;
+}
+
+/* The series of each level that can be judged at t; all of them one level when flat. */
+static void count_limits(const struct cx_estate *estate, int t,
+                         struct cx_watch_limits limits[CX_ESTATE_LEVELS])
+{
+    memset(limits, 0, CX_ESTATE_LEVELS * sizeof *limits);
+    for (int s = 0; s < estate->count; s++)
+        if (can_be_judged(&estate->series[s], estate->config.first + t))
+            cx_watch_limits_add(&limits[estate->flat ? 0 : estate->series[s].level],
+                                estate->series[s].least);
+}
+
+static void set_threshold(struct cx_estate *estate, int t)
+{
+    struct cx_watch_limits limits[CX_ESTATE_LEVELS];
+    double part[CX_ESTATE_LEVELS];
+    count_limits(estate, t, limits);
+    cx_watch_parts(estate->config.per_year, limits, part, CX_ESTATE_LEVELS);
+    for (int l = 0; l < CX_ESTATE_LEVELS; l++) {
+        int from = estate->flat ? 0 : l;
+        struct cx_estate_threshold *to = &estate->threshold[l][t];
+        to->fire = cx_watch_limits_threshold(&limits[from], part[from]);
+        to->chance = cx_watch_limits_per_day(&limits[from], to->fire);
+        to->chance /= limits[from].series > 0 ? limits[from].series : 1;
+    }
+}
+
+static void set_thresholds(struct cx_estate *estate, int64_t until)
+{
+    for (int t = 0; t <= index_of(estate, until); t++) {
+        if (t == 0 || ready_at(estate, t) != ready_at(estate, t - 1))
+            set_threshold(estate, t);
+        else
+            for (int l = 0; l < CX_ESTATE_LEVELS; l++)
+                estate->threshold[l][t] = estate->threshold[l][t - 1];
+    }
 }
 
 /* ---- autocorrelation ------------------------------------------------------------------------- */
@@ -110,6 +147,29 @@ static void sum_lags(struct cx_watch_lags *into, const struct cx_watch_lags *lag
     }
 }
 
+static struct cx_watch_memory shrunk(const struct cx_watch_lags *lags, double buckets)
+{
+    return cx_watch_memory_shrunk(cx_watch_memory_fit(lags), buckets);
+}
+
+/* KPIs as a whole have their days in common, so all of them know as much as one; but those days are
+ * a larger part of what they vary by than of what units do, so the whole estate's memory is the
+ * least that they have. */
+static struct cx_watch_memory memory_of(const struct cx_estate *estate, int level,
+                                        const struct cx_watch_lags *own,
+                                        const struct cx_watch_lags *all)
+{
+    bool few = estate->flat || own->series < POOL_MIN;
+    struct cx_watch_memory memory = {0, 0};
+    if (few && all->series >= POOL_MIN)
+        memory = shrunk(all, all->used);
+    if (level != CX_ESTATE_PARENT || estate->flat || own->series == 0)
+        return few ? memory : shrunk(own, own->used);
+    struct cx_watch_memory whole = shrunk(own, own->used / own->series);
+    bool more = cx_watch_memory_factor(whole, 7) > cx_watch_memory_factor(memory, 7);
+    return more ? whole : memory;
+}
+
 static void refit(struct cx_estate *estate, int64_t bucket)
 {
     struct cx_watch_lags lags[CX_ESTATE_LEVELS] = {{0}}, all = {0};
@@ -118,12 +178,8 @@ static void refit(struct cx_estate *estate, int64_t bucket)
             remember(estate, &lags[estate->series[s].level], s, bucket);
     for (int l = 0; l < CX_ESTATE_LEVELS; l++)
         sum_lags(&all, &lags[l]);
-    for (int l = 0; l < CX_ESTATE_LEVELS; l++) {
-        bool own = !estate->flat && lags[l].series >= POOL_MIN;
-        const struct cx_watch_lags *from = own ? &lags[l] : &all;
-        estate->judged[l].memory =
-            from->series >= POOL_MIN ? cx_watch_memory_fit(from) : (struct cx_watch_memory){0, 0};
-    }
+    for (int l = 0; l < CX_ESTATE_LEVELS; l++)
+        estate->judged[l].memory = memory_of(estate, l, &lags[l], &all);
 }
 
 /* ---- episodes -------------------------------------------------------------------------------- */
@@ -252,7 +308,7 @@ static void make_rules(const struct cx_estate *estate, struct stretch *stretch)
     for (int l = 0; l < CX_ESTATE_LEVELS; l++) {
         struct cx_watch_rule *rule = stretch->rule[l];
         for (int i = 0; i < stretch->until - stretch->from; i++) {
-            double fire = cx_estate_fire(estate, l, index_of(estate, stretch->from) + i);
+            double fire = estate->threshold[l][index_of(estate, stretch->from) + i].fire;
             rule[i] = i > 0 && rule[i - 1].fire == fire
                           ? rule[i - 1]
                           : cx_watch_rule(fire, estate->judged[l].memory);
@@ -308,8 +364,9 @@ static bool judge_stretch(struct cx_estate *estate, struct stretch *stretch, int
     for (int l = 0; l < CX_ESTATE_LEVELS; l++)
         for (int i = 0; i < stretch->until - stretch->from; i++) {
             double judged = (double)stretch->judged[l][i];
+            int t = index_of(estate, stretch->from) + i;
             estate->judged[l].buckets += stretch->judged[l][i];
-            estate->judged[l].expected += judged * cx_watch_rate(stretch->rule[l][i].fire) / 1000;
+            estate->judged[l].expected += judged * estate->threshold[l][t].chance;
         }
     return true;
 }
@@ -319,6 +376,7 @@ bool cx_estate_judge(struct cx_estate *estate, int64_t changed, int64_t until)
     struct stretch stretch;
     int64_t keep_from = until - CX_ESTATE_CHECKPOINTS * CX_ESTATE_REFIT;
     count_ready(estate, until);
+    set_thresholds(estate, until);
     for (int s = 0; s < estate->count; s++)
         memset(&estate->series[s].now, 0, sizeof estate->series[s].now);
     for (int64_t bucket = go_back(estate, changed); bucket <= until; bucket = stretch.until) {

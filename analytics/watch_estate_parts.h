@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "analytics/watch_days.h"
 #include "analytics/watch_estate.h"
 
 #define CX_ESTATE_REFIT 7        /* buckets between two fits of autocorrelation and ρ */
@@ -15,6 +16,14 @@
 struct cx_estate_list {
     struct cx_estate_episode *episode;
     int count, room;
+};
+
+struct cx_estate_crossed { /* weighted sums of a regression: ρ of the KPIs of units */
+    double xx, xp, pp, xy, py;
+};
+
+struct cx_estate_threshold { /* of a level at a bucket */
+    double fire, chance;     /* chance: false alarms a series */
 };
 
 struct cx_estate_judged { /* of a level, so far */
@@ -42,26 +51,29 @@ struct cx_estate {
 
     /* series (watch_estate_series.c) */
     bool flat;
-    double share; /* of the budget, of each level */
     int count;
     struct cx_estate_series *series;
     int *parent_of, *unit_of, *cell_of; /* kpi; unit; unit · kpis + kpi → series or −1 */
     struct cx_watch_point *point;       /* series · capacity */
 
     /* preparation (watch_estate_prepare.c) */
-    struct cx_watch_bucket *work;      /* capacity, or kpis if they are more */
+    struct cx_watch_bucket *work; /* capacity, or kpis if they are more */
+    struct cx_watch_pool *pool;   /* capacity, as is the next */
+    struct cx_watch_usual *usual;
     struct cx_watch_part *part;        /* kpis */
     int *part_from;                    /* kpis: counts from t on */
     struct cx_watch_bucket *composite; /* units · capacity */
     int *known;                        /* unit: t from which its composite is known; 0 = not */
     int known_first;                   /* of all units */
-    double *product, *square, *rho;    /* by t: sums of that bucket, ρ that holds for it */
+    struct cx_estate_crossed *crossed; /* by t: of that bucket */
+    double *rho;                       /* by t: that holds for it */
 
     /* judging (watch_estate_judge.c) */
-    struct cx_watch_episode *machine; /* by series */
-    struct cx_estate_list *list;      /* by series */
-    int *ready[CX_ESTATE_LEVELS];     /* by t: series that can be judged */
-    struct cx_watch_point *masked;    /* CX_ESTATE_REFIT_OVER */
+    struct cx_watch_episode *machine;                        /* by series */
+    struct cx_estate_list *list;                             /* by series */
+    int *ready[CX_ESTATE_LEVELS];                            /* by t: series that can be judged */
+    struct cx_estate_threshold *threshold[CX_ESTATE_LEVELS]; /* by t */
+    struct cx_watch_point *masked;                           /* CX_ESTATE_REFIT_OVER */
     struct cx_estate_judged judged[CX_ESTATE_LEVELS];
     struct cx_estate_checkpoint checkpoint[CX_ESTATE_CHECKPOINTS];
     int *cursor; /* kpis, of the parents' joining */
@@ -93,8 +105,6 @@ void cx_estate_prepare(struct cx_estate *estate, int count, int from);
 
 /* Judges up to `until`, cells from bucket `changed` on having changed. False: no memory. */
 bool cx_estate_judge(struct cx_estate *estate, int64_t changed, int64_t until);
-/* Threshold of a level at t. */
-double cx_estate_fire(const struct cx_estate *estate, int level, int t);
 
 /* ---- watch_estate_join.c --------------------------------------------------------------------- */
 

@@ -60,16 +60,6 @@ static void list_series(struct cx_estate *estate)
         }
 }
 
-/* The budget in equal parts over the levels that have series: thirds with all of them. */
-static double share_of(const struct cx_estate *estate)
-{
-    bool has[CX_ESTATE_LEVELS] = {false};
-    for (int s = 0; s < estate->count; s++)
-        has[estate->series[s].level] = true;
-    int levels = has[CX_ESTATE_PARENT] + has[CX_ESTATE_UNIT] + has[CX_ESTATE_CELL];
-    return estate->flat || levels == 0 ? 1 : 1.0 / levels;
-}
-
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 static void *room(const struct cx_estate *estate, size_t count, size_t size, bool *enough)
@@ -92,13 +82,16 @@ static bool room_for_cells(struct cx_estate *estate)
     estate->part = room(estate, kpis, sizeof *estate->part, &enough);
     estate->part_from = room(estate, kpis, sizeof(int), &enough);
     estate->work = room(estate, kpis > buckets ? kpis : buckets, sizeof *estate->work, &enough);
+    estate->pool = room(estate, buckets, sizeof *estate->pool, &enough);
+    estate->usual = room(estate, buckets, sizeof *estate->usual, &enough);
     estate->composite = room(estate, units * buckets, sizeof *estate->composite, &enough);
     estate->known = room(estate, units, sizeof(int), &enough);
-    estate->product = room(estate, buckets, sizeof(double), &enough);
-    estate->square = room(estate, buckets, sizeof(double), &enough);
+    estate->crossed = room(estate, buckets, sizeof *estate->crossed, &enough);
     estate->rho = room(estate, buckets, sizeof(double), &enough);
-    for (int l = 0; l < CX_ESTATE_LEVELS; l++)
+    for (int l = 0; l < CX_ESTATE_LEVELS; l++) {
         estate->ready[l] = room(estate, buckets, sizeof(int), &enough);
+        estate->threshold[l] = room(estate, buckets, sizeof **estate->threshold, &enough);
+    }
     estate->masked = room(estate, CX_ESTATE_REFIT_OVER, sizeof *estate->masked, &enough);
     return enough;
 }
@@ -151,13 +144,16 @@ void cx_estate_unbuild(struct cx_estate *estate)
     cx_estate_give(estate, estate->part);
     cx_estate_give(estate, estate->part_from);
     cx_estate_give(estate, estate->work);
+    cx_estate_give(estate, estate->pool);
+    cx_estate_give(estate, estate->usual);
     cx_estate_give(estate, estate->composite);
     cx_estate_give(estate, estate->known);
-    cx_estate_give(estate, estate->product);
-    cx_estate_give(estate, estate->square);
+    cx_estate_give(estate, estate->crossed);
     cx_estate_give(estate, estate->rho);
-    for (int l = 0; l < CX_ESTATE_LEVELS; l++)
+    for (int l = 0; l < CX_ESTATE_LEVELS; l++) {
         cx_estate_give(estate, estate->ready[l]);
+        cx_estate_give(estate, estate->threshold[l]);
+    }
     cx_estate_give(estate, estate->masked);
     *estate = kept;
 }
@@ -177,7 +173,6 @@ bool cx_estate_build(struct cx_estate *estate)
         return false;
     }
     list_series(estate);
-    estate->share = share_of(estate);
     estate->built = true;
     return true;
 }

@@ -13,17 +13,16 @@
 
 #include "analytics/watch_parts.h"
 
-#define FIRE_MIN 3.3
-#define FIRE_MAX 6.0
 #define CLEAR 3.0
+#define KNOWN 1e9 /* degrees of freedom */
 #define REACH (CX_WATCH_WINDOW + CX_WATCH_LOOKBACK)
 
 double cx_watch_threshold(double per_1000)
 {
     if (!(per_1000 > 0))
-        return FIRE_MAX;
+        return CX_WATCH_FIRE_MAX;
     double square = (5.5 - log(per_1000)) / .38;
-    return fmin(fmax(sqrt(fmax(square, 0)), FIRE_MIN), FIRE_MAX);
+    return fmin(fmax(sqrt(fmax(square, 0)), CX_WATCH_FIRE_MIN), CX_WATCH_FIRE_MAX);
 }
 
 double cx_watch_rate(double fire)
@@ -39,7 +38,7 @@ double cx_watch_threshold_budget(double per_year, int series, double share)
 struct cx_watch_rule cx_watch_rule(double fire, struct cx_watch_memory memory)
 {
     struct cx_watch_rule rule = {
-        .fire = fire, .clear = fmin(CLEAR, fire - .5), .shift_min = .1, .n_min = 1};
+        .fire = fire, .clear = fmin(CLEAR, fire - .5), .shift_min = CX_WATCH_SHIFT_MIN, .n_min = 1};
     rule.factor[0] = 1;
     for (int m = 1; m <= CX_WATCH_LOOKBACK; m++)
         rule.factor[m] = cx_watch_memory_factor(memory, m);
@@ -55,6 +54,8 @@ struct prefix {
     double weight[REACH + 1], total[REACH + 1]; /* Σ before index i */
     double thirds[REACH + 1];
     int used[REACH + 1];
+    int phase[REACH];
+    double unsure[CX_WATCH_SEASON_MAX];
 };
 
 static void load(struct prefix *p, const struct cx_watch_series *series,
@@ -62,15 +63,18 @@ static void load(struct prefix *p, const struct cx_watch_series *series,
 {
     *p = (struct prefix){.from = from, .length = (int)(bucket - from + 1)};
     for (int i = 0; i < p->length; i++) {
+        const struct cx_watch_point *point = &series->point[from + i - series->first];
         double w = cx_watch_weight(series, masks, from + i), r = 0;
         if (w > 0) {
             if (p->used[i] == 0)
-                p->reference = series->point[from + i - series->first].r;
-            r = series->point[from + i - series->first].r - p->reference;
+                p->reference = point->r;
+            r = point->r - p->reference;
         }
         p->w[i] = w;
         p->r[i] = r;
-        p->third[i] = w > 0 ? series->point[from + i - series->first].third : 0;
+        p->phase[i] = point->phase;
+        p->unsure[point->phase] = point->unsure > 0 ? point->unsure : p->unsure[point->phase];
+        p->third[i] = w > 0 ? point->third : 0;
         p->thirds[i + 1] = p->thirds[i] + p->third[i];
         p->weight[i + 1] = p->weight[i] + w;
         p->total[i + 1] = p->total[i] + w * r;
@@ -78,12 +82,62 @@ static void load(struct prefix *p, const struct cx_watch_series *series,
     }
 }
 
+/* Variance that a difference of two means has by effects of weekdays they share: Σ V_k (a_k −
+ * b_k)², a_k and b_k the weekday's parts of the weights; nothing when both hold whole weeks. */
+struct weekdays {
+    double after[CX_WATCH_SEASON_MAX], before[CX_WATCH_SEASON_MAX];
+    double aa, ab, bb; /* Σ V_k A_k² and so on */
+};
+
+static void add_after(struct weekdays *days, const struct prefix *p, int i)
+{
+    int k = p->phase[i];
+    double v = p->unsure[k], w = p->w[i];
+    days->aa += v * w * (2 * days->after[k] + w);
+    days->ab += v * w * days->before[k];
+    days->after[k] += w;
+}
+
+static void add_before(struct weekdays *days, const struct prefix *p, int i, int sign)
+{
+    int k = p->phase[i];
+    double v = p->unsure[k], w = sign * p->w[i];
+    days->bb += v * w * (2 * days->before[k] + w);
+    days->ab += v * w * days->after[k];
+    days->before[k] += w;
+}
+
+static double shared(const struct weekdays *days, double after, double before)
+{
+    return fmax(0, days->aa / (after * after) - 2 * days->ab / (after * before) +
+                       days->bb / (before * before));
+}
+
+/* z of a t with df degrees of freedom (Wallace 1959, Ann Math Stat 30:1121). */
+static double normal_of(double t, double df)
+{
+    return df > 0 && df < KNOWN ? (8 * df + 1) / (8 * df + 3) * sqrt(df * log1p(t * t / df)) : t;
+}
+
+static int lowest(int at)
+{
+    return at > CX_WATCH_LOOKBACK ? at - CX_WATCH_LOOKBACK : 0;
+}
+
 static struct cx_watch_split largest(const struct prefix *p, const double *factor)
 {
     struct cx_watch_split best = {.start = p->from + p->length - 1};
+    struct weekdays days = {0};
     double weight = 0, total = 0, third = 0, most = 0;
+    for (int i = lowest(p->length - 1); i < p->length - 1; i++)
+        add_before(&days, p, i, 1);
     for (int m = 1; m <= CX_WATCH_WINDOW && m < p->length; m++) {
-        int at = p->length - m, low = at > CX_WATCH_LOOKBACK ? at - CX_WATCH_LOOKBACK : 0;
+        int at = p->length - m, low = lowest(at);
+        if (m > 1)
+            add_before(&days, p, at, -1);
+        if (m > 1 && low < lowest(at + 1))
+            add_before(&days, p, low, 1);
+        add_after(&days, p, at);
         if (!(p->w[at] > 0))
             continue;
         weight += p->w[at];
@@ -94,7 +148,8 @@ static struct cx_watch_split largest(const struct prefix *p, const double *facto
         if (before < CX_WATCH_BEFORE_MIN || !(rest > 0))
             continue;
         double shift = total / weight - (p->total[at] - p->total[low]) / rest;
-        double variance = factor[after] / weight + factor[before] / rest;
+        double variance =
+            factor[after] / weight + factor[before] / rest + shared(&days, weight, rest);
         if (!(shift * shift > most * most * variance))
             continue; /* nor is it when skewness is allowed for */
         double cumulant = third / (weight * weight * weight) -
@@ -121,5 +176,7 @@ struct cx_watch_split cx_watch_glr(const struct cx_watch_series *series,
     if (from >= bucket || bucket - series->first >= series->count)
         return (struct cx_watch_split){.start = bucket};
     load(&p, series, masks, from, bucket);
-    return largest(&p, rule->factor);
+    struct cx_watch_split split = largest(&p, rule->factor);
+    split.z = normal_of(split.z, series->point[bucket - series->first].df);
+    return split;
 }

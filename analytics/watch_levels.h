@@ -4,8 +4,8 @@
  *   parent      one series per KPI: all units merged;
  *   unit        one per unit: the mean over its KPIs of d = unit − rest, in SD;
  *   unit × KPI  d itself.   (rest: the parent without the unit)
- * Each level has a third of the alert budget and its own thresholds (cx_watch_threshold_budget with
- * the number of its series), profiles and autocorrelation. Threads: pure. */
+ * Each level has its part of the alert budget (cx_watch_parts), its own threshold, profiles and
+ * autocorrelation. Threads: pure. */
 #ifndef CX_WATCH_LEVELS_H
 #define CX_WATCH_LEVELS_H
 
@@ -15,8 +15,32 @@
  * KPIs with each other. The higher level is looked at first. */
 #define CX_WATCH_JOIN_UNIT 14
 #define CX_WATCH_JOIN_PARENT 7
-#define CX_WATCH_SHARE (1.0 / 3)
 #define CX_WATCH_LEVELS_SERIES_MIN 8 /* fewer series: flat, without levels */
+
+/* ---- thresholds ------------------------------------------------------------------------------ */
+
+/* False episodes per 1,000 buckets of a series whose points have their weekdays apart
+ * (cx_watch_profile.apart), by the machine of watch_episode.h at this threshold. least: the
+ * minimum shift in SD of a bucket's mean, which only short stretches can reach (0: no minimum). */
+double cx_watch_level_rate(double fire, double least);
+
+#define CX_WATCH_LIMITS 24
+
+/* Series by their `least`; all zero = none. */
+struct cx_watch_limits {
+    int series, of[CX_WATCH_LIMITS];
+};
+void cx_watch_limits_add(struct cx_watch_limits *limits, double least);
+/* False episodes a bucket of all of them. */
+double cx_watch_limits_per_day(const struct cx_watch_limits *limits, double fire);
+/* The threshold at which they have `per_year`; in CX_WATCH_FIRE_MIN … CX_WATCH_FIRE_MAX. */
+double cx_watch_limits_threshold(const struct cx_watch_limits *limits, double per_year);
+/* A budget in equal parts over the levels that have series; what a level cannot spend even at
+ * CX_WATCH_FIRE_MIN goes to the others. */
+void cx_watch_parts(double per_year, const struct cx_watch_limits *limits, double *part,
+                    int levels);
+
+/* ---- series ---------------------------------------------------------------------------------- */
 
 /* d: variance s²_unit (1/n_unit + 1/n_rest). No bucket (n = 0) when either has no answers; flags
  * of both. The unit's answers must be among the parent's. */

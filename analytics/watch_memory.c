@@ -7,6 +7,7 @@
 
 #define CENTRING_BIAS .01 /* autocorrelations about a fitted mean and weekdays come out too low */
 #define LEAST .02
+#define FITTED 2 /* numbers fitted: a, φ */
 #define STANDARDISED_MAX 1e6
 
 static double standardised(const struct cx_watch_point *point, double mean)
@@ -76,6 +77,16 @@ struct cx_watch_memory cx_watch_memory_fit(const struct cx_watch_lags *lags)
         }
     }
     return best.a < LEAST ? (struct cx_watch_memory){0, 0} : best;
+}
+
+struct cx_watch_memory cx_watch_memory_shrunk(struct cx_watch_memory memory, double buckets)
+{
+    double power = 1, square = 0;
+    for (int k = 0; k < CX_WATCH_LAGS; k++, power *= memory.phi)
+        square += power * power;
+    double explained = memory.a * memory.a * square * buckets; /* χ² of two numbers by chance */
+    memory.a *= explained > FITTED ? 1 - FITTED / explained : 0;
+    return memory.a < LEAST ? (struct cx_watch_memory){0, 0} : memory;
 }
 
 double cx_watch_memory_factor(struct cx_watch_memory memory, int m)

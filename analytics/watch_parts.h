@@ -13,6 +13,16 @@ static inline int cx_watch_phase(int64_t bucket, int season)
     return phase < 0 ? phase + season : phase;
 }
 
+static inline double cx_watch_effective(const struct cx_watch_bucket *bucket)
+{
+    return bucket->effective > 0 ? bucket->effective : bucket->n;
+}
+enum cx_watch_data cx_watch_data_of(const struct cx_watch_bucket *bucket);
+static inline bool cx_watch_usable(const struct cx_watch_bucket *bucket)
+{
+    return cx_watch_data_of(bucket) == CX_WATCH_USABLE;
+}
+
 /* Weight of a bucket of the series; 0 outside it or under a mask. */
 static inline double cx_watch_weight(const struct cx_watch_series *series,
                                      const struct cx_watch_masks *masks, int64_t bucket)

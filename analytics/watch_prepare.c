@@ -9,7 +9,9 @@
 #include "analytics/watch.h"
 
 #include <math.h>
+#include <string.h>
 
+#include "analytics/watch_days.h"
 #include "analytics/watch_parts.h"
 
 #define USABLE_MIN 28
@@ -18,25 +20,15 @@
 #define N_MIN 1e-9
 #define N_MAX 1e18
 
-static double effective(const struct cx_watch_bucket *bucket)
-{
-    return bucket->effective > 0 ? bucket->effective : bucket->n;
-}
-
-static enum cx_watch_data data_of(const struct cx_watch_bucket *bucket)
+enum cx_watch_data cx_watch_data_of(const struct cx_watch_bucket *bucket)
 {
     if (!(bucket->n > 0 && bucket->n <= N_MAX) ||
-        !(effective(bucket) >= N_MIN && effective(bucket) <= N_MAX) ||
+        !(cx_watch_effective(bucket) >= N_MIN && cx_watch_effective(bucket) <= N_MAX) ||
         !(fabs(bucket->mean) <= MEAN_MAX))
         return CX_WATCH_EMPTY;
     if (bucket->flags & CX_WATCH_SUSPECT)
         return CX_WATCH_IS_SUSPECT;
     return bucket->flags & CX_WATCH_CALENDAR ? CX_WATCH_LEFT_OUT : CX_WATCH_USABLE;
-}
-
-static bool usable(const struct cx_watch_bucket *bucket)
-{
-    return data_of(bucket) == CX_WATCH_USABLE;
 }
 
 static bool has_spread(const struct cx_watch_bucket *bucket)
@@ -50,10 +42,11 @@ static int baseline_length(const struct cx_watch_bucket *bucket, int count, int 
     int days = 0, pairs = 0;
     bool varies = false;
     for (int t = 0; t < count; t++) {
-        bool pair = t >= season && usable(&bucket[t]) && usable(&bucket[t - season]);
-        days += usable(&bucket[t]);
+        bool pair =
+            t >= season && cx_watch_usable(&bucket[t]) && cx_watch_usable(&bucket[t - season]);
+        days += cx_watch_usable(&bucket[t]);
         pairs += pair;
-        varies |= usable(&bucket[t]) && has_spread(&bucket[t]) && bucket[t].s2 > 0;
+        varies |= cx_watch_usable(&bucket[t]) && has_spread(&bucket[t]) && bucket[t].s2 > 0;
         varies |= pair && bucket[t].mean != bucket[t - season].mean;
         if (t + 1 >= CX_WATCH_BASELINE && days >= USABLE_MIN && pairs >= PAIRS_MIN && varies)
             return t + 1;
@@ -66,33 +59,11 @@ static double pooled_variance(const struct cx_watch_bucket *bucket, int count,
 {
     double sum = prior->prior_n * prior->prior_s2, df = prior->prior_n;
     for (int t = 0; t < count; t++)
-        if (usable(&bucket[t]) && has_spread(&bucket[t])) {
+        if (cx_watch_usable(&bucket[t]) && has_spread(&bucket[t])) {
             sum += (bucket[t].n - 1) * bucket[t].s2;
             df += bucket[t].n - 1;
         }
     return df > 0 ? sum / df : 0;
-}
-
-struct between {
-    double sum;
-    int pairs;
-};
-
-/* Adds bucket t and the one a season before it. */
-static void add_pair(struct between *days, const struct cx_watch_bucket *bucket, int t, int season,
-                     double s2)
-{
-    if (t < season || !usable(&bucket[t]) || !usable(&bucket[t - season]))
-        return;
-    double difference = bucket[t].mean - bucket[t - season].mean;
-    double sampling = s2 / effective(&bucket[t]) + s2 / effective(&bucket[t - season]);
-    days->sum += (difference * difference - sampling) / 2;
-    days->pairs++;
-}
-
-static double variance_of_days(const struct between *days)
-{
-    return days->pairs > 0 && days->sum > 0 ? days->sum / days->pairs : 0;
 }
 
 struct weekday {
@@ -127,11 +98,11 @@ static void fit_means(struct cx_watch_profile *profile, const struct cx_watch_bu
     struct weekday day[CX_WATCH_SEASON_MAX] = {{0}};
     double weight = 0, total = 0, reference = 0;
     for (int t = 0; t < profile->baseline; t++) {
-        if (!usable(&bucket[t]))
+        if (!cx_watch_usable(&bucket[t]))
             continue;
         if (weight == 0)
             reference = bucket[t].mean;
-        double w = 1 / (profile->s2 / effective(&bucket[t]) + profile->tau2);
+        double w = 1 / (profile->s2 / cx_watch_effective(&bucket[t]) + profile->tau2);
         struct weekday *own = &day[cx_watch_phase(first + t, profile->season)];
         own->weight += w;
         own->total += w * (bucket[t].mean - reference);
@@ -144,14 +115,20 @@ static void fit_means(struct cx_watch_profile *profile, const struct cx_watch_bu
 
 static struct cx_watch_point point_of(const struct cx_watch_bucket *bucket,
                                       const struct cx_watch_profile *profile, int phase,
-                                      double tau2)
+                                      const struct cx_watch_variance *variance)
 {
-    struct cx_watch_point point = {.data = data_of(bucket)};
+    struct cx_watch_point point = {.data = cx_watch_data_of(bucket), .phase = phase};
     if (point.data == CX_WATCH_EMPTY)
         return point;
     point.r = bucket->mean - profile->effect[phase];
     point.n = bucket->n;
-    double v = profile->s2 / effective(bucket) + tau2 + profile->unsure[phase];
+    double v = profile->s2 / cx_watch_effective(bucket) + variance->tau2;
+    if (profile->apart) {
+        point.unsure = profile->unsure[phase];
+        point.df = (float)variance->df;
+    } else {
+        v += profile->unsure[phase];
+    }
     point.w = point.data == CX_WATCH_USABLE ? 1 / v : 0;
     return point;
 }
@@ -159,27 +136,33 @@ static struct cx_watch_point point_of(const struct cx_watch_bucket *bucket,
 int cx_watch_prepare(struct cx_watch_profile *profile, struct cx_watch_point *point,
                      const struct cx_watch_bucket *bucket, int count, int64_t first, int season)
 {
-    struct between days = {0, 0};
+    struct cx_watch_days days = {0};
     bool asked = season >= 1 && season <= CX_WATCH_SEASON_MAX;
     int baseline = asked ? baseline_length(bucket, count, season) : 0;
     if (baseline == 0)
         return 0;
-    *profile = (struct cx_watch_profile){.prior_s2 = profile->prior_s2,
-                                         .prior_n = profile->prior_n,
-                                         .season = season,
-                                         .baseline = baseline};
+    struct cx_watch_profile set = *profile;
+    const struct cx_watch_usual *usual = set.apart ? set.usual : NULL;
+    memset(profile, 0, sizeof *profile); /* padding too: equal profiles are equal bytes */
+    profile->prior_s2 = set.prior_s2;
+    profile->prior_n = set.prior_n;
+    profile->apart = set.apart;
+    profile->season = season;
+    profile->baseline = baseline;
     profile->s2 = pooled_variance(bucket, baseline, profile);
     for (int t = 0; t < baseline; t++)
-        add_pair(&days, bucket, t, season, profile->s2);
-    profile->tau2 = variance_of_days(&days);
+        cx_watch_days_add(&days, bucket, t, season, profile->s2);
+    struct cx_watch_variance variance =
+        cx_watch_days(&days, usual != NULL ? &usual[baseline - 1] : NULL);
+    profile->tau2 = variance.tau2;
     profile->sd = sqrt(profile->s2 > 0 ? profile->s2 : profile->tau2);
     fit_means(profile, bucket, first);
     for (int t = 0; t < count; t++) {
-        if (t >= baseline)
-            add_pair(&days, bucket, t, season, profile->s2);
-        double tau2 = variance_of_days(&days);
-        int phase = cx_watch_phase(first + t, season);
-        point[t] = point_of(&bucket[t], profile, phase, tau2);
+        if (t >= baseline) {
+            cx_watch_days_add(&days, bucket, t, season, profile->s2);
+            variance = cx_watch_days(&days, usual != NULL ? &usual[t] : NULL);
+        }
+        point[t] = point_of(&bucket[t], profile, cx_watch_phase(first + t, season), &variance);
     }
     return baseline;
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "analytics/watch_episode.h"
+#include "analytics/watch_levels.h"
 #include "daemon/timestamp.h"
 #include "daemon/watch_cells.h"
 
@@ -285,7 +286,7 @@ static void put_path(FILE *out, const struct watch *w, int64_t bucket,
     fputs(", \"residual\": ", out);
     fp_put_number(out, judged ? point->r : NAN);
     fputs(", \"variance\": ", out);
-    fp_put_number(out, judged ? 1 / point->w : NAN);
+    fp_put_number(out, judged ? 1 / point->w + point->unsure : NAN);
     fprintf(out, ", \"state\": \"%s\"}\n", cx_watch_state_name(report->state));
 }
 
@@ -303,7 +304,8 @@ static void take(struct watch *w, int64_t bucket, const struct cx_watch_report *
     alarm->how = report->change;
 }
 
-/* With --fire the rule of watched KPIs: their threshold, and their least number of answers. */
+/* With --fire the rule of watched KPIs: their threshold, and their least number of answers (and
+ * their variances: profile.apart). */
 static struct cx_watch_rule rule_of(const struct fp_options *options)
 {
     struct cx_watch_memory memory = {0, 0};
@@ -336,6 +338,7 @@ static void watch(struct watch *w)
 {
     struct cx_watch_episode episode;
     struct cx_watch_report report;
+    w->profile.apart = w->options->fire > 0;
     w->baseline = cx_watch_prepare(&w->profile, w->point, w->bucket, w->count, w->first, w->season);
     if (w->baseline == 0)
         return;
@@ -413,7 +416,7 @@ static void print_text(FILE *out, const struct watch *w)
             "%d alarm%s in %d buckets after a baseline of %d; fires above %.3g, by chance about "
             "%.3g times in 1,000 buckets\n",
             w->alarms, w->alarms == 1 ? "" : "s", w->count - w->baseline, w->baseline, w->rule.fire,
-            w->options->fire > 0           ? cx_watch_rate(w->options->fire)
+            w->options->fire > 0           ? cx_watch_level_rate(w->options->fire, 0)
             : w->options->false_alarms > 0 ? w->options->false_alarms
                                            : 1.0);
 }

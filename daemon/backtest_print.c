@@ -83,7 +83,6 @@ static const char *fingerprint_of(const struct fp_backtest *b, const struct fp_b
 struct level {
     int number, found;
     struct cx_estate_rule rule;
-    double per_year;
 };
 
 /* As alert_budget has them: three, or one of everything. Returns how many. */
@@ -96,6 +95,7 @@ static int levels(const struct fp_backtest *b, struct level level[CX_ESTATE_LEVE
         struct level *to = &level[flat ? 0 : l];
         if (flat && l > 0) {
             to->rule.series += rule.series;
+            to->rule.per_year += rule.per_year;
             to->rule.expected += rule.expected;
             to->rule.judged += rule.judged;
             continue;
@@ -106,10 +106,6 @@ static int levels(const struct fp_backtest *b, struct level level[CX_ESTATE_LEVE
         if (is_reported(b, &b->found[i]))
             level[flat ? 0 : b->found[i].alert->level].found++;
     int count = flat ? 1 : CX_ESTATE_LEVELS;
-    for (int l = 0; l < count; l++)
-        if (level[l].rule.series > 0)
-            level[l].per_year =
-                365.0 / 1000 * level[l].rule.series * cx_watch_rate(level[l].rule.fire);
     return count;
 }
 
@@ -170,7 +166,7 @@ static void print_levels(FILE *out, const struct fp_backtest *b)
         snprintf(memory, sizeof memory, "%.3f,%.3f", r->memory.a, r->memory.phi);
         fprintf(out, "%-9s %7d %9.3f %7.3f %15s %11" PRId64 " %9.2f %9.2f %6d\n",
                 level_names[level[l].number], r->series, r->fire, r->clear, memory, r->judged,
-                r->expected, level[l].per_year, level[l].found);
+                r->expected, r->per_year, level[l].found);
     }
 }
 
@@ -272,7 +268,7 @@ static void json_levels(FILE *out, const struct fp_backtest *b)
         put_double(out, "autocorrelation_decay", r->memory.phi);
         fprintf(out, ", \"judged\": %" PRId64, r->judged);
         put_double(out, "expected_by_chance", r->expected);
-        put_double(out, "expected_per_year", level[l].per_year);
+        put_double(out, "expected_per_year", level[l].rule.per_year);
         fprintf(out, ", \"found\": %d}", level[l].found);
     }
     fputs("]", out);

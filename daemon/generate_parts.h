@@ -20,8 +20,8 @@
  */
 
 struct fp_mix { /* probabilities and sizes of a profile */
-    double response, invitation, revise, voided, void_first, out_of_order, duplicate, conflict,
-        cases;
+    double invitation, response, unasked; /* answers of those who were invited, and of the others */
+    double revise, voided, void_first, out_of_order, duplicate, conflict, cases;
     double employee, internal, relationship, bad, late_hours, late_days, unmapped, new_unit;
     double binary, plain, wire, odd_text, comment, skipped, partial, weighted, own_measures;
     int drivers_asked; /* 0: all that apply */

@@ -352,7 +352,7 @@ static void respond(struct fp_generator *gen, struct visit *visit)
         plan.channel = FP_CHANNEL_EMAIL;
         invited = post(gen, &plan);
     }
-    if (!gen->world.customer_items || !chance(gen, mix->response))
+    if (!gen->world.customer_items || !chance(gen, invited ? mix->response : mix->unasked))
         return;
     struct fp_plan plan =
         new_plan(gen, FP_EVENT_RESPONSE, at + 60 * FP_SECOND + spread(gen, 2 * FP_HOUR));

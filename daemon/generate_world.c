@@ -11,8 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-const struct fp_mix fp_mix_programme = {.response = 0.55,
-                                        .invitation = 0.6,
+const struct fp_mix fp_mix_programme = {.invitation = 0.95,
+                                        .response = 0.5,
+                                        .unasked = 0.1,
                                         .revise = 0.05,
                                         .voided = 0.015,
                                         .void_first = 0.005,
@@ -41,7 +42,7 @@ const struct fp_mix fp_mix_programme = {.response = 0.55,
                                         .headers = true};
 
 const struct fp_mix fp_mix_reference = {
-    .response = 3.0 / 7.0, .duplicate = 0.005, .bad = 0.001, .drivers_asked = 8};
+    .unasked = 3.0 / 7.0, .duplicate = 0.005, .bad = 0.001, .drivers_asked = 8};
 
 const char *const fp_channels[FP_CHANNELS] = {"branch", "app", "web", "phone", "email", "sms"};
 

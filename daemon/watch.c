@@ -238,8 +238,10 @@ static enum fp_status bring_up(struct fp_watch *w, int32_t closed,
 {
     bool stale = w->cells == NULL;
     enum fp_status status = FP_OK;
-    if (!stale)
-        status = fp_watch_cells_refresh(w->pg, w->cells, touched, count, closed, &stale, err);
+    if (!stale) {
+        const struct fp_watch_news news = {.touched = touched, .count = count, .closed = closed};
+        status = fp_watch_cells_refresh(w->pg, w->cells, &news, &stale, err);
+    }
     if (status != FP_OK || !stale)
         return status;
     drop_cells(w);

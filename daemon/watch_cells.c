@@ -208,12 +208,13 @@ static void sort_days(struct touched_days *days)
 
 /* Which days each KPI is to be read of. False: an answer older than the history, which should begin
  * there. */
-static bool gather(const struct fp_watch_cells *cells, const struct fp_watch_touch *touched,
-                   size_t count, int32_t until, struct touched_days *days)
+static bool gather(const struct fp_watch_cells *cells, const struct fp_watch_news *news,
+                   struct touched_days *days)
 {
-    int32_t earliest = step_of(until - FP_WATCH_HISTORY_DAYS);
+    const struct fp_watch_touch *touched = news->touched;
+    int32_t earliest = step_of(news->closed - FP_WATCH_HISTORY_DAYS);
     int hint = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < news->count; i++) {
         int k = hint, looked = 0;
         while (looked < cells->kpis && cells->kpi[k].series != touched[i].series) {
             k = (k + 1) % cells->kpis;
@@ -228,7 +229,7 @@ static bool gather(const struct fp_watch_cells *cells, const struct fp_watch_tou
             add_day(&days[k], touched[i].day);
     }
     for (int k = 0; k < cells->kpis; k++) {
-        for (int32_t day = cells->until + 1; day <= until; day++)
+        for (int32_t day = cells->until + 1; day <= news->closed; day++)
             add_day(&days[k], day);
         sort_days(&days[k]);
     }
@@ -328,17 +329,18 @@ static enum fp_status refresh(struct fp_pg *pg, struct fp_watch_cells *cells,
 }
 
 enum fp_status fp_watch_cells_refresh(struct fp_pg *pg, struct fp_watch_cells *cells,
-                                      const struct fp_watch_touch *touched, size_t count,
-                                      int32_t until, bool *stale, struct fp_error *err)
+                                      const struct fp_watch_news *news, bool *stale,
+                                      struct fp_error *err)
 {
     enum fp_status status = FP_OK;
-    *stale = until < cells->until || step_of(until - FP_WATCH_HISTORY_DAYS) > cells->first;
+    *stale =
+        news->closed < cells->until || step_of(news->closed - FP_WATCH_HISTORY_DAYS) > cells->first;
     if (*stale)
         return FP_OK;
     struct touched_days *days = fp_must_calloc((size_t)cells->kpis, sizeof *days);
     int32_t before = cells->until;
-    *stale = !gather(cells, touched, count, until, days);
-    cells->until = until;
+    *stale = !gather(cells, news, days);
+    cells->until = news->closed;
     if (!*stale)
         status = refresh(pg, cells, days, stale, err);
     if (status != FP_OK) /* the same call again reads the same days */

@@ -27,6 +27,12 @@ struct fp_watch_touch { /* a KPI's day that a flush changed */
     int32_t series, day;
 };
 
+struct fp_watch_news {
+    const struct fp_watch_touch *touched;
+    size_t count;
+    int32_t closed; /* newest day that is judged */
+};
+
 /* Reads everything up to and including day `until`. KPIs are those of the binding's model, in its
  * order; units are found in the data. per_year: ≤ 0 takes the model's. */
 enum fp_status fp_watch_cells_load(struct fp_pg *pg, const struct fp_binding *binding,
@@ -58,12 +64,11 @@ enum fp_status fp_watch_cells_load_given(struct fp_pg *pg, const struct fp_bindi
                                          struct fp_watch_cells **cells,
                                          struct fp_error *err) FP_MUST_CHECK;
 
-/* Reads those days again, and all days between the last `until` and this one, so that days after
- * `until` may be left out. FP_OK with *stale: begin again with fp_watch_cells_load; what is in the
- * cells is then no longer of use. */
+/* Reads the touched days again, and all days between the last `until` and `closed`, so that days
+ * after `closed` may be left out. FP_OK with *stale: begin again with fp_watch_cells_load; what is
+ * in the cells is then no longer of use. */
 enum fp_status fp_watch_cells_refresh(struct fp_pg *pg, struct fp_watch_cells *cells,
-                                      const struct fp_watch_touch *touched, size_t count,
-                                      int32_t until, bool *stale,
+                                      const struct fp_watch_news *news, bool *stale,
                                       struct fp_error *err) FP_MUST_CHECK;
 void fp_watch_cells_free(struct fp_watch_cells *cells);
 

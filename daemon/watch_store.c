@@ -349,14 +349,13 @@ enum fp_status fp_watch_write_series(const struct fp_watch_work *work,
 
 static void put_level(struct fp_params *p, int level, const struct cx_estate_rule *rule, double rho)
 {
-    double per_year = 365.0 / 1000 * rule->series * cx_watch_rate(rule->fire);
     const double number[] = {rule->fire,
                              rule->clear,
                              rule->memory.a,
                              rule->memory.phi,
                              rho,
                              rule->expected,
-                             rule->series > 0 ? per_year : 0};
+                             rule->per_year};
     put_numbers(&p->at[0], number, 7);
     fp_pg_put_int(&p->at[1], level);
     fp_pg_put_int(&p->at[2], rule->series);
@@ -378,6 +377,7 @@ enum fp_status fp_watch_write_levels(const struct fp_watch_work *work, struct fp
             all = rule;
         else {
             all.series += rule.series;
+            all.per_year += rule.per_year;
             all.expected += rule.expected;
             all.judged += rule.judged;
         }

@@ -76,6 +76,7 @@ static void *worker_main(void *context)
         w->job.farewell(w->context);
     pthread_mutex_lock(&w->lock);
     w->ended = true;
+    pthread_cond_broadcast(&w->changed);
     bool last = w->abandoned;
     pthread_mutex_unlock(&w->lock);
     if (last)
@@ -121,16 +122,28 @@ enum fp_status fp_worker_start(struct fp_workers *workers, const struct fp_worke
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+/* False: it still runs after `until`. */
+static bool join(struct fp_worker *w, int64_t until)
+{
+    int64_t left;
+    pthread_mutex_lock(&w->lock);
+    while (!w->ended && (left = until - fp_now_ms()) > 0)
+        wait_ms(w, left);
+    bool ended = w->ended;
+    pthread_mutex_unlock(&w->lock);
+    if (!ended)
+        return false;
+    pthread_join(w->thread, NULL);
+    discard(w);
+    return true;
+}
+
 static void join_some(struct fp_workers *workers, int64_t ms)
 {
-    struct timespec until = fp_clock_in_ms(CLOCK_MONOTONIC, ms);
-    for (int i = 0; i < workers->count; i++) {
-        struct fp_worker *w = workers->at[i];
-        if (w == NULL || pthread_clockjoin_np(w->thread, NULL, CLOCK_MONOTONIC, &until) != 0)
-            continue;
-        discard(w);
-        workers->at[i] = NULL;
-    }
+    int64_t until = fp_now_ms() + ms;
+    for (int i = 0; i < workers->count; i++)
+        if (workers->at[i] && join(workers->at[i], until))
+            workers->at[i] = NULL;
 }
 
 static void leave(struct fp_worker *w)

@@ -3,11 +3,12 @@
  * history go through the library that watches KPIs; beside it, in the same run, a fixed threshold,
  * CUSUM and EWMA.
  *
- *   kpi_watch [streams] [memory] [episodes] [estate] [speed]
+ *   kpi_watch [streams] [memory] [episodes] [rates] [estate] [speed]
  *             [--replicates N] [--seed S] [--only CELL]
  *
  * streams: one series; false alarms where nothing happens, days until something is seen, dip or
- * not.   memory: days that are not independent.   episodes: notices of one event.   estate: 200
+ * not.   memory: days that are not independent.   episodes: notices of one event.   rates: how
+ * often chance alone makes an episode, beside the formula.   estate: 200
  * series of 40 units, flat and on levels.   speed: CPU time of a bucket of one series, and of an
  * estate of 10,000; shown only.
  * Exit status 1: a figure is outside what is demanded of it by more than two Monte-Carlo standard
@@ -25,15 +26,16 @@ static double seconds(clock_t begin)
     return (double)(clock() - begin) / CLOCKS_PER_SEC;
 }
 
-static const char *const names[] = {"streams", "memory", "episodes", "estate", "speed", NULL};
-static void (*const sections[])(struct cover_run *) = {kpi_streams, kpi_memory_section,
-                                                       kpi_episodes, kpi_estate, kpi_speed};
+static const char *const names[] = {"streams", "memory", "episodes", "rates",
+                                    "estate",  "speed",  NULL};
+static void (*const sections[])(struct cover_run *) = {
+    kpi_streams, kpi_memory_section, kpi_episodes, kpi_rates, kpi_estate, kpi_speed};
 
 enum { SECTIONS = sizeof sections / sizeof *sections };
 
 static _Noreturn void usage(void)
 {
-    fprintf(stderr, "usage: kpi_watch [streams] [memory] [episodes] [estate] [speed]\n"
+    fprintf(stderr, "usage: kpi_watch [streams] [memory] [episodes] [rates] [estate] [speed]\n"
                     "                 [--replicates N] [--seed S] [--only CELL]\n");
     exit(2);
 }

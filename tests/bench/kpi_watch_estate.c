@@ -288,7 +288,7 @@ static void null_years(struct cover_run *run, struct estate *e, int kind)
         cover_report_mean(run, cell, "flat: notices / budget", &f->flat,
                           (const double[]){null_kinds[kind].least, most});
         cover_report_mean(run, cell, "levels: notices / budget", &f->notices,
-                          (const double[]){NAN, most});
+                          (const double[]){null_kinds[kind].least, most});
         cover_report_mean(run, cell, "levels: incidents / budget", &f->incidents, shown);
         cover_report_mean(run, cell, "levels: expected by chance / budget", &f->expected, shown);
         for (int l = 0; l < CX_ESTATE_LEVELS; l++)

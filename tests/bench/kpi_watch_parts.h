@@ -80,6 +80,7 @@ int kpi_first_alarm(const struct kpi_series *series, enum kpi_method method,
 void kpi_streams(struct cover_run *run);        /* the benchmark: nulls, delays, dip or not */
 void kpi_memory_section(struct cover_run *run); /* days that remember */
 void kpi_episodes(struct cover_run *run);       /* notices of one event, second changes */
+void kpi_rates(struct cover_run *run);          /* chance alone, beside the formula */
 void kpi_estate(struct cover_run *run);         /* 200 series: the budget, levels */
 void kpi_speed(struct cover_run *run);          /* CPU time of one series, and of 10,000 */
 

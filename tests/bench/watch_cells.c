@@ -88,8 +88,8 @@ static void refresh(struct probe *probe, char *rest)
     }
     double cpu = seconds(CLOCK_PROCESS_CPUTIME_ID), wall = seconds(CLOCK_MONOTONIC);
     run_sql(probe, "BEGIN ISOLATION LEVEL REPEATABLE READ");
-    check(fp_watch_cells_refresh(probe->pg, probe->cells, touched, count, until, &stale, &err),
-          &err);
+    const struct fp_watch_news news = {.touched = touched, .count = count, .closed = until};
+    check(fp_watch_cells_refresh(probe->pg, probe->cells, &news, &stale, &err), &err);
     run_sql(probe, "COMMIT");
     printf("%s %zu %.3f %.3f\n", stale ? "stale" : "ok", count,
            seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu, seconds(CLOCK_MONOTONIC) - wall);

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from support.paths import ROOT
 from support.program import run
@@ -173,6 +174,51 @@ def test_the_reference_stream(watch):
         assert line["residual"] == pytest.approx(data["r"][56 + k], abs=1e-13)
         assert line["variance"] == pytest.approx(data["v"][56 + k], abs=1e-13)
     assert alarms(out)[0]["bucket"] == name(data["first_alarm_day"])
+
+
+def variances(n, mean, sd, season, phase):
+    """By their definitions: 1/w = s^2/n + tau^2, V of each weekday, degrees of freedom by day."""
+    _, whole, _ = prepare(n, mean, sd, season, phase)
+    used = n > 0
+    some = used[:BASELINE] & (n[:BASELINE] > 1)
+    s2 = np.average(sd[:BASELINE][some] ** 2, weights=n[:BASELINE][some] - 1)
+    sampling = np.where(used, s2 / np.maximum(n, 1), np.nan)
+    between = (sampling[season:] + sampling[:-season]) / 2
+    squares = (mean[season:] - mean[:-season]) ** 2 / 2
+    tau2, df = np.empty(len(n)), np.empty(len(n))
+    for t in range(len(n)):
+        upto = max(t + 1, BASELINE) - season
+        known = ~np.isnan(squares[:upto])
+        of, pairs = between[:upto][known], known.sum()
+        tau2[t] = max(0, np.mean(squares[:upto][known] - of))
+        df[t] = 2 * (of.mean() + tau2[t]) ** 2 / (3 * np.sum((of + tau2[t]) ** 2) / pairs ** 2)
+    v = sampling + tau2
+    unsure = np.where(used, 1 / np.where(whole > 0, whole, 1) - v, np.nan)
+    day = (np.arange(len(n)) + phase) % season
+    return v, np.array([np.nanmean(unsure[day == k]) for k in range(season)]), df, day
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_with_fire_weekdays_are_apart_and_not_knowing_is_allowed_for(watch, seed):
+    data = series(seed + 20, gaps=0)
+    phase = (START - datetime.date(1970, 1, 1)).days
+    r, _, _ = prepare(*data, phase=phase)
+    v, unsure, df, day = variances(*data, 7, phase)
+    found = statistics(watch(text(data), path=True, fire=9))
+    for t in range(BASELINE, len(r)):
+        best = 0
+        for m in range(1, WINDOW + 1):
+            at, low = t + 1 - m, max(t + 1 - m - LOOKBACK, 0)
+            if at < 7:
+                break
+            share = np.zeros(len(r))
+            share[at:t + 1] = 1 / v[at:t + 1] / np.sum(1 / v[at:t + 1])
+            share[low:at] = -1 / v[low:at] / np.sum(1 / v[low:at])
+            by_day = np.array([share[day == k].sum() for k in range(7)])
+            best = max(best, abs(share @ r) / math.sqrt(share ** 2 @ v + by_day ** 2 @ unsure))
+        wanted = scipy.stats.norm.isf(scipy.stats.t.sf(best, df[t]))
+        assert found[date(t)]["statistic"] == pytest.approx(wanted, abs=1e-3)
+        assert found[date(t)]["variance"] == pytest.approx(v[t] + unsure[day[t]], rel=1e-9)
 
 
 CHANGES = {

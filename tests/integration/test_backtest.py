@@ -66,7 +66,7 @@ def everything(grove):
 @pytest.fixture
 def counted(grove):
     """A step of one KPI, and a dip of one unit that is over."""
-    grove.send(Plan(seed=3, days=170).shift(25, -1, kpi="ease").change(
+    grove.send(Plan(seed=10, days=170).shift(25, -1, kpi="ease").change(
         70, 52, 1.3, unit="cedar").messages()).run()
     return grove
 

@@ -96,7 +96,7 @@ Test(generate, same_seed_same_bytes)
     cr_assert_neq(first, digest(&p));
     /* The same on every machine and compiler. Who changes what is drawn puts the new number here.
      */
-    cr_assert_eq(first, UINT64_C(4269886933987515758), "the stream of seed 7 is now %llu",
+    cr_assert_eq(first, UINT64_C(14096906661309634867), "the stream of seed 7 is now %llu",
                  (unsigned long long)first);
 }
 

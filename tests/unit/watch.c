@@ -408,6 +408,20 @@ Test(watch, memory_from_its_sums)
     cr_assert_eq(cx_watch_memory_fit(&lags).a, 0);
 }
 
+/* What noise fits is taken off: two numbers out of so many buckets. */
+Test(watch, memory_is_shrunk)
+{
+    const struct cx_watch_memory some = {.1, 0}, much = {.4, .5}, little = {.025, 0};
+    cr_assert_float_eq(cx_watch_memory_shrunk(some, 1000).a, .1 * (1 - 2 / 10.), 1e-12);
+    double square = (1 - pow(.25, 6)) / (1 - .25);
+    cr_assert_float_eq(cx_watch_memory_shrunk(much, 182).a, .4 * (1 - 2 / (.16 * 182 * square)),
+                       1e-12);
+    cr_assert_eq(cx_watch_memory_shrunk(much, 182).phi, .5);
+    cr_assert_eq(cx_watch_memory_shrunk(some, 182).a, 0);    /* explains 1.8 */
+    cr_assert_eq(cx_watch_memory_shrunk(little, 9000).a, 0); /* .016 is left */
+    cr_assert_eq(cx_watch_memory_shrunk((struct cx_watch_memory){0, 0}, 0).a, 0);
+}
+
 Test(watch, nothing_remembered)
 {
     struct cx_watch_lags lags = {0};

@@ -257,6 +257,26 @@ Test(watch_estate, the_past_does_not_know_the_future)
 
 /* ---- series and thresholds ------------------------------------------------------------------- */
 
+/* By the estate's series that can be judged on a day; CX_ESTATE_LEVELS: of all as one level. */
+static double threshold_of(const struct cx_estate *estate, int day, int level, double per_year)
+{
+    struct cx_watch_limits limits[CX_ESTATE_LEVELS] = {{0}};
+    double part[CX_ESTATE_LEVELS];
+    bool flat = level == CX_ESTATE_LEVELS;
+    for (int s = 0; s < cx_estate_series_count(estate); s++) {
+        const struct cx_estate_series *series = cx_estate_series(estate, s);
+        if (series->baseline == 0 || series->judged_from > FIRST + day)
+            continue;
+        double weight = 0;
+        for (int t = series->baseline - CX_WATCH_BASELINE; t < series->baseline; t++)
+            weight += series->point[t].w / CX_WATCH_BASELINE;
+        cr_assert_float_eq(series->least, .1 * series->profile.sd * sqrt(weight), 1e-12);
+        cx_watch_limits_add(&limits[flat ? 0 : series->level], series->least);
+    }
+    cx_watch_parts(per_year, limits, part, CX_ESTATE_LEVELS);
+    return cx_watch_limits_threshold(&limits[flat ? 0 : level], part[flat ? 0 : level]);
+}
+
 Test(watch_estate, levels_and_their_thresholds)
 {
     struct world *world = world_new(3, 6, 200);
@@ -273,7 +293,7 @@ Test(watch_estate, levels_and_their_thresholds)
     for (int l = 0; l < CX_ESTATE_LEVELS; l++) {
         struct cx_estate_rule rule = cx_estate_rule(estate, l);
         cr_assert_eq(rule.series, all[l]);
-        cr_assert_eq(rule.fire, cx_watch_threshold_budget(12, all[l], 1.0 / 3));
+        cr_assert_eq(rule.fire, threshold_of(estate, 199, l, 12));
         cr_assert_eq(rule.clear, fmin(3, rule.fire - .5));
     }
     const struct cx_estate_series *late = find(estate, CX_ESTATE_CELL, 0, 5);
@@ -282,8 +302,7 @@ Test(watch_estate, levels_and_their_thresholds)
     cr_assert(cx_estate_evaluate(estate, FIRST + 145));
     for (int l = 0; l < CX_ESTATE_LEVELS; l++) {
         cr_assert_eq(cx_estate_rule(estate, l).series, early[l]);
-        cr_assert_eq(cx_estate_rule(estate, l).fire,
-                     cx_watch_threshold_budget(12, early[l], 1.0 / 3));
+        cr_assert_eq(cx_estate_rule(estate, l).fire, threshold_of(estate, 145, l, 12));
     }
     cr_assert_eq(find(estate, CX_ESTATE_CELL, 0, 5)->baseline, 146);
     cr_assert(cx_estate_evaluate(estate, FIRST + 144));
@@ -339,8 +358,9 @@ Test(watch_estate, few_series_are_flat)
     cr_assert_float_eq(unit->point[150].r + unit->profile.effect[(FIRST + 150) % 7],
                        world->cell[0][2][150].mean, 1e-12);
     cr_assert_eq(find(flat, CX_ESTATE_CELL, 0, 0)->episodes, 0);
-    cr_assert_eq(cx_estate_rule(flat, CX_ESTATE_PARENT).fire, cx_watch_threshold_budget(4, 3, 1));
-    cr_assert_eq(cx_estate_rule(flat, CX_ESTATE_CELL).fire, cx_watch_threshold_budget(4, 3, 1));
+    double fire = threshold_of(flat, 199, CX_ESTATE_LEVELS, 4);
+    cr_assert_eq(cx_estate_rule(flat, CX_ESTATE_PARENT).fire, fire);
+    cr_assert_eq(cx_estate_rule(flat, CX_ESTATE_CELL).fire, fire);
     cr_assert_eq(cx_estate_rule(flat, CX_ESTATE_PARENT).series, 1);
     cr_assert_eq(cx_estate_rule(flat, CX_ESTATE_CELL).series, 2);
     cx_estate_free(levels);
@@ -369,8 +389,11 @@ Test(watch_estate, one_kpi_has_no_composites)
     struct cx_estate *estate = scratch(world, 199);
     cr_assert_eq(cx_estate_series_count(estate), 10);
     cr_assert_not(cx_estate_flat(estate));
-    /* two levels share the budget */
-    cr_assert_eq(cx_estate_rule(estate, CX_ESTATE_CELL).fire, cx_watch_threshold_budget(4, 9, .5));
+    /* two levels share the budget: the KPI alone cannot spend half of it */
+    double parent = cx_estate_rule(estate, CX_ESTATE_PARENT).per_year;
+    cr_assert_eq(cx_estate_rule(estate, CX_ESTATE_PARENT).fire, 3.3);
+    cr_assert(parent < 2);
+    cr_assert_float_eq(cx_estate_rule(estate, CX_ESTATE_CELL).per_year, 4 - parent, 1e-9);
     cr_assert_eq(cx_estate_rule(estate, CX_ESTATE_UNIT).series, 0);
     cr_assert_eq(find(estate, CX_ESTATE_CELL, 0, 3)->episodes, 1);
     cr_assert_eq(cx_estate_rho(estate), 0);
