@@ -231,6 +231,27 @@ def test_units_that_stand_above_each_other_end(plant):
     assert rollup(plant, "nps")[None]["n"] > 0
 
 
+def test_quantiles_where_the_tree_is_odd(plant):
+    """Units above each other, one above itself, answers of no unit: each bin counts once."""
+    plant.kpi("wait", "quantile", source="measure", direction="lower", quantile=0.5, scale_min=0,
+              scale_max=10000, decimals=0)
+    for child, parent in (("region", "area"), ("lone", "lone")):
+        plant.pg.execute("UPDATE flightpath.unit_info SET parent = %s WHERE unit = %s",
+                         [plant.name(0, parent), plant.name(0, child)])
+    values = {"": 1, "region": 2, "area": 3, "shop-1": 4, "lone": 5, "stray": 6, "empty-shop": 7}
+    for unit, n in values.items():
+        plant.sketch("wait", NOW, [10 * n] * 10 ** (n - 1), unit)
+        plant.sketch("wait", NOW - 40, [20] * n, unit)
+    rows = rollup(plant, "wait")
+    assert {u: (r["n"], r["previous_n"]) for u, r in rows.items()} == {
+        None: (1111111, 28), "region": (1110, 9), "area": (1110, 9), "shop-1": (1000, 4),
+        "lone": (10000, 5), "stray": (100000, 6), "empty": (1000000, 7),
+        "empty-shop": (1000000, 7), "other-area": (0, 0)}
+    for unit, value in ((None, 70), ("region", 40), ("area", 40), ("lone", 50), ("empty", 70)):
+        close(rows[unit]["value"], value, 0.011)
+        close(rows[unit]["previous"], 20, 0.011)
+
+
 def test_nothing_counted_yet(plant):
     plant.kpi("nps", "nps", scale_min=0, scale_max=10)
     plant.kpi("old", "nps", scale_min=0, scale_max=10, current=False)
@@ -318,6 +339,50 @@ def test_a_journey_by_its_kpis(shop):
     assert one["nps_pay"]["miss"] < 0 and one["till_own"]["miss"] is None
 
 
+def test_all_metrics_of_a_journey_as_in_the_rollup(shop):
+    """Journeys add up only what a metric needs; the numbers are those of the rollup."""
+    more = {"ces": {"top_k": 2, "scale_min": 1, "scale_max": 7},
+            "top_box": {"top_k": 1, "scale_min": 1, "scale_max": 5},
+            "index": {"scale_min": 1, "scale_max": 5}, "ratio": {"source": "measure", "per": "y"},
+            "response_rate": {"source": "invitation"}, "measure_mean": {"source": "measure"},
+            "quantile": {"source": "measure", "quantile": 0.9, "scale_min": 0, "scale_max": 9999}}
+    for metric, columns in more.items():
+        shop.kpi(metric, metric, journey="pick", target=2, **columns)
+        for day, n in ((NOW, 40), (NOW - 20, 30), (NOW - 31, 20)):
+            if metric == "quantile":
+                shop.sketch(metric, day, range(1, n), "lone")
+                continue
+            shop.pg.execute(
+                "INSERT INTO flightpath.tally_day SELECT %s, %s, %s, 0, 0, %s, %s, %s, %s, %s,"
+                " %s, %s, %s, 4, 3, 2, 1, 0, 0, 0, 0",
+                [day, shop.series[metric], shop.name(0, "lone"), n, n, n, n * 3 // 4, n * 3,
+                 n // 4, n, n // 2])
+    kpis = {r["kpi"]: r for r in shop.rows(
+        "SELECT * FROM experience.journey_kpi WHERE journey = 'pick'")}
+    assert set(kpis) == set(more)
+    for kpi, row in kpis.items():
+        whole = rollup(shop, kpi)[None]
+        same = [k for k in row if k in whole and k not in ("level", "parent")]
+        assert {k: row[k] for k in same} == {k: whole[k] for k in same} and len(same) > 20
+        assert row["n"] > 0 and row["previous_n"] > 0 and row["value"] is not None
+    now = shop.row("SELECT * FROM experience.journey_now WHERE journey = 'pick'")
+    for column in ("attained", "missed", "undecided"):
+        assert now[column] == sum(r["attainment"] == column for r in kpis.values())
+    misses = {k: r["miss"] for k, r in kpis.items() if r["miss"] is not None and r["miss"] > 0}
+    assert (now["worst_kpi"], now["worst_miss"]) == max(misses.items(), key=lambda one: one[1])
+
+
+@pytest.mark.parametrize("condition", [
+    "journey = 'pay'", "journey IN ('pay', 'pick', 'work')", "level = 'main'", "parent = 'buy'",
+    "audience <> 'customer'", "'till' = ANY (touchpoints)", "missed > 0"])
+def test_a_condition_leaves_the_rest_as_it_is(shop, condition):
+    query = "SELECT * FROM experience.journey_now"
+    every = {r["journey"]: r for r in shop.rows(query)}
+    some = {r["journey"]: r for r in shop.rows(f"{query} WHERE {condition}")}
+    assert 0 < len(some) < len(every)
+    assert some == {journey: every[journey] for journey in some}
+
+
 def alert(shop, name, kpi, unit=-1, level=0, worse=True, closed=None, root=None, kind=0,
           state="firing"):
     shop.pg.execute(
@@ -366,6 +431,8 @@ def test_the_reader_may_and_sees_nothing_else(shop):
         for view in ("kpi_rollup", "journey_kpi", "journey_now"):
             assert reader.execute(f"SELECT count(*) FROM experience.{view}").fetchone()[0] > 0
         for what in ("flightpath.unit_tree", "flightpath.rollup_now(1, 1, true)",
-                     "flightpath.rollup_window(1, 1, 1, true)", "flightpath.newest_day"):
+                     "flightpath.rollup_window(1, 1, true)", "flightpath.whole_window(1, 1, 1)",
+                     "flightpath.rollup_quantile(1, 1, 1, 1, true)",
+                     "flightpath.journey_member()", "flightpath.newest_day"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 reader.execute(f"SELECT * FROM {what}")
