@@ -1,5 +1,9 @@
 """Fixtures of the integration tests.
 
+With pytest-xdist (`-n 2`) each worker has a broker and a cluster of its own. The tests of a file
+with a fixture made once for the module stay on one worker and come first; then those marked `long`,
+so that none of them begins when the others are done; all others go to the worker that is free.
+
     kafka, postgres   one broker, one cluster for all tests (kept for the session)
     topics            fresh topics; @pytest.mark.partitions(4) sets how many partitions (default 2)
     database          a fresh, empty database
@@ -10,13 +14,15 @@
     wait_for          waits for a condition: wait_for(lambda: …, "what should become true")
 """
 
+import functools
 import itertools
 import re
 import shutil
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-from support import program
+from support import program, reaper
 from support.kafka import Broker, Topics
 from support.paths import BIN, FAULTS_BIN, ROOT
 from support.pipeline import pipeline  # noqa: F401 (a fixture)
@@ -32,6 +38,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "partitions(n): partitions of each topic of the test")
     config.addinivalue_line("markers", "full: takes minutes; run with --full")
+    config.addinivalue_line("markers", "long: takes twenty seconds or more; begins early with -n")
+    reaper.start()  # here, where nobody captures the output
 
 
 def pytest_collection_modifyitems(config, items):
@@ -44,6 +52,28 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("full"):
                 item.add_marker(pytest.mark.skip(reason="takes minutes: run with --full"))
+    if hasattr(config, "workerinput"):  # a worker of pytest-xdist
+        items.sort(key=lambda item: (not stays_together(item.path),
+                                     item.get_closest_marker("long") is None))
+
+
+class Scheduling(LoadScopeScheduling):
+    """What stays together. (pytest-xdist's own way to say so, --dist=loadgroup, changes the ids of
+    tests, and this pytest does not let it.)"""
+
+    def _split_scope(self, nodeid):
+        file = nodeid.split("::")[0]
+        return file if stays_together(self.config.rootpath / file) else nodeid
+
+
+@functools.cache
+def stays_together(file):
+    return 'scope="module"' in file.read_text()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -55,6 +55,7 @@ def test_cut_at_every_byte_of_a_commit(proxy, through, pipeline, wait_for):
     assert pipeline.clean().counts() == pipeline.stream.truth["counts"]
 
 
+@pytest.mark.long
 def test_commits_of_the_driver_models_are_cut(postgres, daemon, database, faults_bin, pipeline,
                                               wait_for):
     """Absorbing and solving are transactions of their own: cut anywhere, nothing counts twice."""

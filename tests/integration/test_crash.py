@@ -30,6 +30,7 @@ def join_and_leave(daemon, wait_for, one):
     ended_or(lambda: len(one.events("partition_claimed")) > claimed, "they come back")
 
 
+@pytest.mark.long
 def test_random_kills(pipeline, daemon, faults_bin, request):
     """kill -9 at random moments, restarts at once."""
     full = request.config.getoption("--full")
@@ -62,11 +63,12 @@ POINTS = [p for p in named_points() if not p.startswith(("watch_", "alerts_"))]
 REBALANCE = {"in_assign", "in_revoke"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("nth", [1, 2])
 def test_kill_at_every_point(pipeline, daemon, faults_bin, wait_for, nth):
     """One replica after the other dies at the next point, and the next one goes on from there."""
     assert len(POINTS) >= 11
-    pipeline.generate(300 * len(POINTS) + 300, seed=32 + nth, bad_share=0.05)
+    pipeline.generate(400 * len(POINTS) + 300, seed=32 + nth, bad_share=0.05)
     for point in POINTS:
         one = daemon(binary=faults_bin, env={"FLIGHTPATH_FAULT": f"{point}:{nth}:kill"}, **BUSY)
         deadline = time.monotonic() + 40
@@ -77,6 +79,8 @@ def test_kill_at_every_point(pipeline, daemon, faults_bin, wait_for, nth):
         while one.process.poll() is None and time.monotonic() < deadline:
             if point in REBALANCE:
                 join_and_leave(daemon, wait_for, one)
+            elif not pipeline.behind():  # all was committed in fewer batches than that
+                pipeline.send(50)
             time.sleep(0.05)
         assert one.wait(5) == -signal.SIGKILL, f"{point} was passed {nth} times"
         assert f"fault point {point}: kill" in one.text()

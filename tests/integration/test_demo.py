@@ -1,5 +1,6 @@
 """flightpath demo and deploy/local/demo: everything but Kafka for real, and nothing left behind."""
 
+import glob
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import time
 
 import pytest
 
+from support import reaper
 from support.paths import BIN, ROOT, clean_environment
 from support.wait import wait_for
 
@@ -113,7 +115,12 @@ def folder():
     """For what the script makes: open to the user that PostgreSQL runs as."""
     path = pathlib.Path(tempfile.mkdtemp(prefix="flightpath-test-"))
     path.chmod(0o755)
+    servers = path / "*" / "data" / "postmaster.pid"
+    reaper.pid_file(servers, signal.SIGQUIT)
+    reaper.folder(path)
     yield path
+    for left in glob.glob(str(servers)):  # the test failed or was interrupted
+        os.kill(int(pathlib.Path(left).read_text().split()[0]), signal.SIGQUIT)
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -3,6 +3,7 @@
 import uuid
 
 import confluent_kafka
+import pytest
 
 SMALL = {"batch_messages": 500, "flush_ms": 20}
 
@@ -15,6 +16,7 @@ def published(pipeline):
             for view in ("kpi_hour", "kpi_day")}
 
 
+@pytest.mark.long
 def test_a_stream_of_everything_comes_out_exactly(pipeline, daemon, pg):
     pipeline.generate(60_000, seed=11, bad_share=0.02).send(40_000)
     first = daemon(until_caught_up=True)
@@ -47,6 +49,7 @@ def test_a_stream_of_everything_comes_out_exactly(pipeline, daemon, pg):
     pipeline.clean()
 
 
+@pytest.mark.long
 def test_the_size_of_a_batch_changes_nothing(pipeline, daemon, postgres, flightpath):
     """The same log read in large batches and in small ones, in two databases."""
     pipeline.generate(12_000, seed=12).send()

@@ -413,6 +413,7 @@ ALTERED = ["UPDATE flightpath.prediction SET predicted = predicted + 1 WHERE ver
            "UPDATE flightpath.ledger SET coefficients = 1 WHERE coefficients = 3"]
 
 
+@pytest.mark.long
 def test_verify_finds_what_is_altered(pipeline, daemon, pg):
     install(daemon)
     assert plant_all(pg) == 3

@@ -18,6 +18,7 @@ def owners(pipeline):
     return pipeline.query("SELECT count(DISTINCT owner) FROM flightpath.ingest_position")[0][0]
 
 
+@pytest.mark.long
 def test_join_leave_join(pipeline, daemon, faults_bin, wait_for):
     """One, two, three replicas, then one leaves and another comes, all under load."""
     def replica():

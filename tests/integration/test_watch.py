@@ -233,6 +233,7 @@ POINTS = sorted(set(re.findall(r'FP_POINT\("(watch_\w+)"\)',
                                (ROOT / "daemon" / "watch.c").read_text())))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_in_between(grove, faults_bin, point):
     """kill -9 in a pass: nothing is lost, nothing is told twice."""

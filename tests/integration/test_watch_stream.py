@@ -130,6 +130,7 @@ def judged(grove):
              "nothing is left to judge", timeout=60)
 
 
+@pytest.mark.long
 def test_the_same_alerts_as_from_a_file_and_each_told_once(grove, tmp_path):
     answers = Answers(seed=17)
     pick = random.Random(5)

@@ -17,8 +17,9 @@ import urllib.request
 
 import pytest
 
+from . import reaper
 from .paths import TESTS, clean_environment
-from .postgres import free_port
+from .ports import Port
 from .wait import wait_for
 
 CONFIG = "route:\n  receiver: nobody\nreceivers:\n  - name: nobody\n"
@@ -43,8 +44,10 @@ class Alertmanager:
     def __init__(self, start=True):
         self.binary = program()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="flightpath-alertmanager-"))
+        reaper.folder(self.folder)
         (self.folder / "alertmanager.yml").write_text(CONFIG)
-        self.port = free_port()
+        self.held = Port()
+        self.port = self.held.number
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = None
         if start:
@@ -58,6 +61,7 @@ class Alertmanager:
                  f"--web.listen-address=127.0.0.1:{self.port}"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_environment(),
                 cwd=pathlib.Path(self.binary).parents[2], start_new_session=True)
+        reaper.process(self.process.pid)
         wait_for(self._answers, f"Alertmanager answers on port {self.port}")
 
     def _answers(self):
@@ -77,6 +81,7 @@ class Alertmanager:
     def remove(self):
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.held.release()
 
     def alerts(self):
         """{fingerprint label: alert}; it lists those that are not over."""

@@ -11,7 +11,10 @@ import uuid
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
+from . import reaper
 from .paths import TESTS, clean_environment
+from .ports import Port
+from .wait import wait_for
 
 TOOL = TESTS / "tools" / "kafka-local"
 
@@ -31,7 +34,12 @@ class Broker:
 
     def __init__(self, options=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="flightpath-kafka-"))
-        self.options = {"KAFKA_CACHE": jars()} | (options or {})
+        reaper.pid_file(self.folder / "pid")
+        reaper.folder(self.folder)
+        self.ports = [Port(), Port()]  # the same after a restart
+        port, control = (str(p.number) for p in self.ports)
+        self.options = {"KAFKA_CACHE": jars(), "KAFKA_PORT": port, "KAFKA_CTRL_PORT": control}
+        self.options |= options or {}
         self.values = {}
         self.start()
 
@@ -50,8 +58,6 @@ class Broker:
         text = self._tool("start")
         self.values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
         self.bootstrap = self.values["KAFKA_BOOTSTRAP"]
-        # the same ports after a restart
-        self.options["KAFKA_PORT"] = self.bootstrap.rsplit(":", 1)[1]
         self.client = {"bootstrap.servers": self.bootstrap, "log_level": 0,
                        "reconnect.backoff.max.ms": 500}
         self.admin = AdminClient(self.client)
@@ -72,6 +78,8 @@ class Broker:
     def remove(self):
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+        for port in self.ports:
+            port.release()
 
     # ---- topics
 
@@ -90,6 +98,9 @@ class Broker:
     def add_partitions(self, name, total):
         for future in self.admin.create_partitions([NewPartitions(name, total)]).values():
             future.result(30)
+        # the controller has made them; a client that asks too soon is not told of them
+        wait_for(lambda: len(self.admin.list_topics(name, 30).topics[name].partitions) == total,
+                 f"the broker knows {total} partitions of {name}")
 
     def delete_records(self, name, partition, before):
         wanted = [TopicPartition(name, partition, before)]
@@ -124,6 +135,11 @@ class Broker:
 
     def flush(self):
         assert self.producer.flush(60) == 0, "records were not acknowledged within 60 s"
+
+    def forget_unsent(self):
+        """What is queued yet and would fail, or arrive, in another test goes with its producer."""
+        if len(self.producer):
+            self.restart_producer()
 
     def ends(self, topic):
         """{partition: (low, high)} as the broker has it now."""
@@ -184,5 +200,6 @@ class Topics:
         return f"{self.touchpoints},{self.responses}"
 
     def delete(self):
+        self.broker.forget_unsent()
         for name in (self.touchpoints, self.responses, self.dead_letters, self.alerts):
             self.broker.delete_topic(name)

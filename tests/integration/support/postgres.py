@@ -5,13 +5,14 @@ import pathlib
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import uuid
 
 import psycopg
 
+from . import reaper
+from .ports import Port
 from .wait import wait_for
 
 SETTINGS = {
@@ -36,12 +37,6 @@ def binaries():
     return pathlib.Path(path).parent
 
 
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 class Cluster:
     """start, stop, kill; `create()` makes a fresh database."""
 
@@ -51,8 +46,10 @@ class Cluster:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="flightpath-pg-"))
         self.data = self.folder / "data"
         self.log = self.folder / "log"
-        self.port = free_port()
+        self.held = Port()
+        self.port = self.held.number
         self.process = None
+        reaper.folder(self.folder)
         if os.geteuid() == 0:
             shutil.chown(self.folder, self.user, self.user)
         self.folder.chmod(0o755)
@@ -77,6 +74,7 @@ class Cluster:
                 [binaries() / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.folder,
                  *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
                 start_new_session=True, **self._as_user())
+        reaper.process(self.process.pid, signal.SIGQUIT)  # SIGKILL would leave its children
         wait_for(self._answers, f"PostgreSQL answers on port {self.port}, see {self.log}")
 
     def _answers(self):
@@ -110,6 +108,7 @@ class Cluster:
     def remove(self):
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.held.release()
 
 
 class Database:

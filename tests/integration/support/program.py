@@ -8,10 +8,11 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
+from . import reaper
 from .paths import BIN, clean_environment
 from .wait import wait_for
 
-SANITIZER = re.compile(r"ERROR: (Address|Leak|Thread)Sanitizer|runtime error:")
+SANITIZER = re.compile(r"(ERROR|WARNING): (Address|Leak|Thread)Sanitizer|runtime error:")
 
 
 @dataclass
@@ -64,6 +65,7 @@ class Daemon:
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=clean_environment(self.env), start_new_session=True)
+        reaper.process(self.process.pid)
         return self
 
     # ---- what it says
