@@ -571,8 +571,14 @@ fp_status fp_json_parse(fp_json_reader *reader, const void *bytes, size_t len,
     fp_status status = build_index(r, err);
     if (status == FP_OK)
         status = walk(r, err);
-    if (status != FP_OK)
-        return status;
+    if (status != FP_OK) {
+        /* of several faults that of the bytes comes first; what the index sees first differs with
+         * the instruction set */
+        if (fp_json_valid_utf8(bytes, len))
+            return status;
+        r.depth = 0;
+        return fail(r, HERE, err, "bad_utf8", "the bytes are not valid UTF-8");
+    }
     *nodes = r.nodes.get();
     *count = r.count;
     return FP_OK;
