@@ -425,8 +425,8 @@ case("B20", "a pair", raw(response("b20-pair", unit="@@"), '"\\ud83d\\ude00"'), 
 _U = text(response("b21"))
 case("B21", "byte order mark", b"\xef\xbb\xbf" + _U.encode(), ("bad_utf8", ""))
 case("B21", "UTF-16, big end first, with mark", b"\xfe\xff" + _U.encode("utf-16-be"),
-     ("bad_json", ""))
-case("B21", "UTF-16, little end first, with mark", _U.encode("utf-16"), ("bad_json", ""))
+     ("bad_utf8", ""))
+case("B21", "UTF-16, little end first, with mark", _U.encode("utf-16"), ("bad_utf8", ""))
 case("B21", "UTF-16, little end first", _U.encode("utf-16-le"), ("bad_json", ""))
 case("B21", "UTF-32, little end first", _U.encode("utf-32-le"), ("bad_json", ""))
 case("B21", "EBCDIC", _U.encode("cp500"), ("bad_utf8", ""))

@@ -74,9 +74,9 @@ class Daemon:
         return self.log.read_text(errors="replace")
 
     def events(self, name=None):
-        """Log lines as dicts, those of one event or all."""
-        lines = (line for line in self.text().splitlines() if line.startswith("{"))
-        found = [json.loads(line) for line in lines if line.endswith("}")]
+        """Log lines as dicts, those of one event or all; the last may not be whole yet."""
+        lines = self.text().split("\n")[:-1]
+        found = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
         return [e for e in found if name is None or e.get("event") == name]
 
     @property
