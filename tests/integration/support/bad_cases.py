@@ -205,8 +205,9 @@ WHOLE = text(response("b5-whole", unit="Zürich", comment="gut – danke", score
     "recommend": 10, "feeling": None}, measures={"cost": 6.40}, weight=2)).encode()
 
 
-for _at in range(1, len(WHOLE)):
-    case("B5", f"cut at byte {_at}", WHOLE[:_at], ("bad_json", None))
+for _at in range(1, len(WHOLE)):  # also within a character
+    _cut = WHOLE[_at] & 0xC0 == 0x80
+    case("B5", f"cut at byte {_at}", WHOLE[:_at], ("bad_utf8" if _cut else "bad_json", None))
 case("B5", "the whole of it", WHOLE, APPLIED,
      wanted={"unit": "Zürich", "scores": {"recommend": 10, "feeling": -32768}, "weight": 2,
              "measures": {"cost": 640}, "comment": "gut – danke"})
