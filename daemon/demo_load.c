@@ -293,6 +293,7 @@ static enum fp_status send_all(struct load *load, struct fp_error *err)
         status = fp_producer_flush(load->producer, FLUSH_MS, err);
     while (status == FP_OK && committed(load) < load->sent)
         status = wait_a_little(load, err);
+    load->health.replaying = false;
     return status;
 }
 
@@ -308,7 +309,7 @@ static enum fp_status start(struct load *load, struct fp_error *err)
     if (status != FP_OK)
         return status;
     load->health.config_ok = load->health.model_ok = load->health.schema_ok =
-        load->health.postgres_ok = true;
+        load->health.postgres_ok = load->health.replaying = true;
     fp_health_beat(&load->health);
     load->running = pthread_create(&load->thread, NULL, daemon_main, load) == 0;
     return load->running ? FP_OK

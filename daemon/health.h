@@ -36,6 +36,7 @@ struct fp_health {
     atomic_bool config_ok, model_ok, schema_ok;      /* all three: started */
     atomic_bool postgres_ok, group_joined, stopping; /* stopping: not ready any more */
     atomic_bool fatal;                               /* on its way out: neither live nor ready */
+    atomic_bool replaying; /* the stream is of the past and goes on: it alone says how late it is */
 
     /* counters since start; applied … ignored follow the ledger, counted when committed */
     fp_gauge messages, bytes;

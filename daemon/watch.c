@@ -96,8 +96,9 @@ struct outlook {
     int32_t closed; /* FP_NO_DAY: no day can be judged */
 };
 
-/* $1 owner, $2 model, $3 and $4 partitions that are behind as far as this process knows. A position
- * that stood still for a day is no backlog but a partition that is halted or gone. */
+/* $1 owner, $2 model, $3 and $4 partitions that are behind as far as this process knows, $5 whether
+ * the clock closes days, too. A position that stood still for a day is no backlog but a partition
+ * that is halted or gone. */
 static const char lease_sql[] =
     "WITH newest AS (SELECT max(greatest(t.day, s.day)) AS day FROM flightpath.kpi k"
     "  CROSS JOIN LATERAL (SELECT max(x.bucket) AS day FROM flightpath.tally_day x"
@@ -112,8 +113,8 @@ static const char lease_sql[] =
     " SELECT l.owner IS NOT DISTINCT FROM $1, l.renewed_at < clock_timestamp() - interval '15 s',"
     "  p.model_hash = $2, EXISTS (SELECT FROM flightpath.watch_touched),"
     "  l.model_hash IS DISTINCT FROM $2, l.judged,"
-    "  CASE WHEN n.day IS NOT NULL THEN nullif(least(greatest(n.day - 1,"
-    "   (clock_timestamp() AT TIME ZONE p.time_zone)::date - DATE '1970-01-01' - 1), b.day),"
+    "  CASE WHEN n.day IS NOT NULL THEN nullif(least(greatest(n.day - 1, CASE WHEN $5 THEN"
+    "   (clock_timestamp() AT TIME ZONE p.time_zone)::date - DATE '1970-01-01' - 1 END), b.day),"
     "   -1000000) END"
     " FROM flightpath.watch_lease l, flightpath.programme p, newest n, behind b";
 
@@ -150,10 +151,11 @@ static enum fp_status look(struct fp_watch *w, bool lock, struct outlook *out, b
     memcpy(sql, lease_sql, sizeof lease_sql);
     if (lock)
         strcat(sql, " FOR UPDATE OF l SKIP LOCKED");
-    fp_params_init(&p, "utTI");
+    fp_params_init(&p, "utTIo");
     fp_pg_put_bytes(&p.at[0], w->owner, sizeof w->owner);
     fp_pg_put_slice(&p.at[1], fp_slice_of(w->binding->model->hash));
     put_behind(w->health, &p);
+    fp_pg_put_int(&p.at[4], !w->health->replaying);
     enum fp_status status = fp_pg_exec(w->pg, sql, p.ref, p.count, CALL_MS, &r, err);
     fp_params_free(&p);
     *found = status == FP_OK && fp_pg_rows(r) > 0;

@@ -5,8 +5,9 @@
  * keeps benchmarks of units fresh (benchmarks.h).
  *
  * A day is closed when the newest answer of any KPI lies beyond it, or when the programme's own day
- * is over, and every partition that is behind its log's end has passed it. Whoever takes the lease
- * over reads everything anew: what is published is a function of the tallies.
+ * is over (not while the stream is known to be of the past: fp_health.replaying), and every
+ * partition that is behind its log's end has passed it. Whoever takes the lease over reads
+ * everything anew: what is published is a function of the tallies.
  * Threads: start, bind and finish from one other thread. */
 #ifndef FP_WATCH_H
 #define FP_WATCH_H

@@ -57,6 +57,20 @@ def test_more_than_the_embedded_broker_holds(demo, database):
     assert done.json["agrees"] is True and done.json["consumed"] == 60_000
 
 
+def test_a_stream_of_the_past_that_stands_still_is_not_silence(demo, database):
+    """Half-way it waits for the driver models: nothing comes, and the days since are long over."""
+    done = demo(messages=120_000, days=80, watch_ms=100, json=True)
+    assert done.code == 0, done.err
+    with database.connect() as pg:
+        alerts = dict(pg.execute(
+            "SELECT kind, count(*) FROM flightpath.alert GROUP BY 1").fetchall())
+        judged, yesterday = pg.execute(
+            "SELECT DATE '1970-01-01' + judged, (now() AT TIME ZONE time_zone)::date - 1"
+            " FROM flightpath.watch_lease, flightpath.programme").fetchone()
+    assert alerts.get(0) and not alerts.get(1), alerts
+    assert judged == yesterday, "at its end the clock closes days"
+
+
 def test_the_tables_are_those_of_the_database(demo, database):
     done = demo(messages=6_000, partitions=2)
     assert done.code == 0, done.err
