@@ -3,8 +3,10 @@
  *
  * A batch without responses is a single flight: compare-and-set, additions, COMMIT, one round trip.
  * With responses there are two in the same transaction: the first moves the positions and locks
- * what is stored of these responses, then settle.c decides in memory, and the second writes and
- * commits. Dead letters are acknowledged by Kafka before the COMMIT that passes them is sent. */
+ * what is stored of these responses, then settle.c decides in memory, new responses go by COPY
+ * (a flight cannot carry one, and they are most of what is written), and the second flight writes
+ * the rest and commits. Dead letters are acknowledged by Kafka before the COMMIT that passes them
+ * is sent. */
 #include "daemon/flush.h"
 
 #include <stdio.h>
@@ -269,6 +271,9 @@ static enum fp_status fly(struct fp_flush *f, struct fp_batch *batch, struct fp_
         FP_POINT("after_lookup");
         if (status == FP_OK)
             status = send_dead(f, f->settlement.rejected, f->settlement.rejected_count, err);
+        if (status == FP_OK)
+            status = fp_copy_responses(f->pg, &f->settlement, f->deadline_ms, err);
+        FP_POINT("after_copy");
     }
     if (status == FP_OK)
         status = queue_writes(f, batch, &q);

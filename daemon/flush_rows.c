@@ -296,16 +296,6 @@ static void put_response(struct fp_params *p, const struct fp_state *state)
     " touchpoint, unit, channel, tenure, weight, day, subject, interaction, items, scores," \
     " measures, amounts, tallied, fitted, comment, observed)"
 
-/* A response that was not found under the lookup is new; should another replica insert it
- * meanwhile, the unique key fails (23505) and the flush is tried again. */
-static const char insert_sql[] =
-    "INSERT INTO flightpath.response (source, id, submitted_at, revision, status, audience, survey,"
-    " journey, touchpoint, unit, channel, tenure, weight, day, subject, interaction, items, scores,"
-    " measures, amounts, tallied, fitted, comment, observed)"
-    " SELECT source, id, submitted_at, revision, status, audience, survey, journey, touchpoint,"
-    " unit, channel, tenure, weight, day, subject, interaction, items, scores, measures, amounts,"
-    " tallied, fitted, comment, observed FROM (" RESPONSE_ROWS ") AS k";
-
 static const char update_sql[] =
     "WITH k AS (" RESPONSE_ROWS
     "), done AS (UPDATE flightpath.response r SET submitted_at = k.submitted_at,"
@@ -321,19 +311,18 @@ static const char update_sql[] =
     " RETURNING 1)"
     " SELECT flightpath.expect('response', (SELECT count(*) FROM done), cardinality($1)::bigint)";
 
-static enum fp_status queue_change(struct fp_queue *q, const struct fp_settlement *s,
-                                   enum fp_change change, const char *sql)
+static enum fp_status queue_updates(struct fp_queue *q, const struct fp_settlement *s)
 {
     struct fp_params p;
     size_t rows = 0;
     fp_params_init(&p, RESPONSE_TYPES);
     for (size_t i = 0; i < s->state_count; i++)
-        if (fp_state_change(&s->states[i]) == change) {
+        if (fp_state_change(&s->states[i]) == FP_CHANGE_UPDATE) {
             put_response(&p, &s->states[i]);
             rows++;
         }
     if (rows)
-        return fp_queue_add(q, sql, &p);
+        return fp_queue_add(q, update_sql, &p);
     fp_params_free(&p);
     return FP_OK;
 }
@@ -367,10 +356,85 @@ static enum fp_status queue_deletes(struct fp_queue *q, const struct fp_settleme
 
 enum fp_status fp_queue_responses(struct fp_queue *q, const struct fp_settlement *s)
 {
-    enum fp_status status = queue_change(q, s, FP_CHANGE_INSERT, insert_sql);
-    if (status == FP_OK)
-        status = queue_change(q, s, FP_CHANGE_UPDATE, update_sql);
+    enum fp_status status = queue_updates(q, s);
     return status == FP_OK ? queue_deletes(q, s) : status;
+}
+
+/* ---- new responses --------------------------------------------------------------------------- */
+
+static const char copy_sql[] =
+    "COPY flightpath.response (source, id, submitted_at, revision, status, audience, survey,"
+    " journey, touchpoint, unit, channel, tenure, weight, day, subject, interaction, items, scores,"
+    " measures, amounts, tallied, fitted, comment, observed) FROM STDIN (FORMAT binary)";
+#define COPY_FIELDS 24
+
+static void copy_response(struct fp_pg_copy *copy, const struct fp_state *state)
+{
+    const struct fp_row *row = state->row;
+    bool keeps = state->status != FP_RESPONSE_VOID;
+    uint32_t scores = keeps ? row->score_count : 0, measures = keeps ? row->measure_count : 0;
+    const int32_t places[] = {row->names.survey, row->names.journey, state->touchpoint, state->unit,
+                              state->channel};
+    fp_pg_copy_row(copy, COPY_FIELDS);
+    fp_pg_copy_int4(copy, state->source);
+    fp_pg_copy_slice(copy, state->id);
+    fp_pg_copy_time(copy, state->time_us);
+    fp_pg_copy_int4(copy, state->revision);
+    fp_pg_copy_int2(copy, (int16_t)state->status);
+    fp_pg_copy_int2(copy, (int16_t)state->audience);
+    for (int k = 0; k < 5; k++)
+        fp_pg_copy_int4(copy, places[k]);
+    fp_pg_copy_int2(copy, row->tenure);
+    fp_pg_copy_int4(copy, state->weight);
+    fp_pg_copy_int4(copy, state->day);
+    if (state->has_subject)
+        fp_pg_copy_bytes(copy, state->subject, FP_PSEUDONYM_LEN);
+    else
+        fp_pg_copy_null(copy);
+    fp_pg_copy_slice(copy, row->interaction);
+    fp_pg_copy_int2s(copy, row->items, scores);
+    fp_pg_copy_int2s(copy, row->scores, scores);
+    fp_pg_copy_int2s(copy, row->measures, measures);
+    fp_pg_copy_int8s(copy, row->amounts, measures);
+    fp_pg_copy_int8s(copy, state->tallied, state->tallied_count);
+    fp_pg_copy_int8s(copy, state->fitted, state->fitted_count);
+    fp_pg_copy_slice(copy, row->comment);
+    if (state->observed_count)
+        fp_pg_copy_int8s(copy, state->observed, state->observed_count);
+    else
+        fp_pg_copy_null(copy);
+}
+
+struct new_responses {
+    const struct fp_settlement *settlement;
+    size_t at;
+};
+
+static bool find_new(struct new_responses *n)
+{
+    const struct fp_settlement *s = n->settlement;
+    while (n->at < s->state_count && fp_state_change(&s->states[n->at]) != FP_CHANGE_INSERT)
+        n->at++;
+    return n->at < s->state_count;
+}
+
+static bool next_new(void *context, struct fp_pg_copy *copy)
+{
+    struct new_responses *n = context;
+    if (!find_new(n))
+        return false;
+    copy_response(copy, &n->settlement->states[n->at++]);
+    return true;
+}
+
+/* A response that was not found under the lookup is new; should another replica insert it
+ * meanwhile, the unique key fails (23505) and the flush is tried again. */
+enum fp_status fp_copy_responses(struct fp_pg *pg, const struct fp_settlement *s, int deadline_ms,
+                                 struct fp_error *err)
+{
+    struct new_responses n = {.settlement = s};
+    const struct fp_pg_rows rows = {next_new, &n};
+    return find_new(&n) ? fp_pg_flight_copy(pg, copy_sql, &rows, deadline_ms, err) : FP_OK;
 }
 
 /* ---- erasures -------------------------------------------------------------------------------- */

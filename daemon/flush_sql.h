@@ -34,7 +34,10 @@ enum fp_status fp_queue_predictions(struct fp_queue *q, struct fp_delta *events,
 enum fp_status fp_queue_drivers(struct fp_queue *q, const struct fp_batch *batch,
                                 const struct fp_settlement *s);
 enum fp_status fp_queue_filed(struct fp_queue *q, const struct fp_batch *batch);
+/* Those that changed or went; the others are copied, at once and before anything is queued. */
 enum fp_status fp_queue_responses(struct fp_queue *q, const struct fp_settlement *s);
+enum fp_status fp_copy_responses(struct fp_pg *pg, const struct fp_settlement *s, int deadline_ms,
+                                 struct fp_error *err);
 enum fp_status fp_queue_erasures(struct fp_queue *q, const struct fp_settlement *s);
 /* Keeps erasures apart from everything else that has a subject, until the transaction ends. */
 enum fp_status fp_queue_lock(struct fp_queue *q, const struct fp_batch *batch);

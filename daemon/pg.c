@@ -6,7 +6,10 @@
  * writes while results are drained, so neither side can block on a full socket; and the outcome of
  * a COMMIT is FP_UNKNOWN unless the server said so. A connection that missed its deadline is
  * closed: what it was doing may still land, which is why positions are decided under a row lock
- * (flush.c). */
+ * (flush.c).
+ *
+ * libpq has no COPY in pipeline mode. Between two runs of a flight, when nothing is under way, the
+ * mode is left and entered again; the server sees nothing of that, only the transaction. */
 #include "daemon/pg.h"
 
 #include <errno.h>
@@ -20,6 +23,7 @@
 
 #define FLIGHT_STATEMENTS_MAX 48
 #define PARAMS_MAX 40
+#define COPY_PIECE 65536
 
 struct fp_pg {
     PGconn *conn;
@@ -45,10 +49,11 @@ static enum fp_status classify(const char *state)
     static const struct {
         const char *prefix;
         enum fp_status status;
-    } table[] = {{"FP001", FP_FENCED}, {"FP002", FP_RETRY}, {"40", FP_RETRY},  {"55P03", FP_RETRY},
-                 {"53", FP_RETRY},     {"57", FP_RETRY},    {"08", FP_RETRY},  {"25006", FP_RETRY},
-                 {"25P0", FP_RETRY},   {"58", FP_RETRY},    {"22", FP_POISON}, {"23", FP_POISON},
-                 {"XX", FP_RETRY}};
+    } table[] = {{"FP001", FP_FENCED}, {"FP002", FP_RETRY}, {"40", FP_RETRY},
+                 {"55P03", FP_RETRY},  {"53", FP_RETRY},    {"57", FP_RETRY},
+                 {"08", FP_RETRY},     {"25006", FP_RETRY}, {"25P0", FP_RETRY},
+                 {"58", FP_RETRY},     {"22P03", FP_FATAL}, {"22P04", FP_FATAL},
+                 {"22", FP_POISON},    {"23", FP_POISON},   {"XX", FP_RETRY}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strncmp(state, table[i].prefix, strlen(table[i].prefix)) == 0)
             return table[i].status;
@@ -465,6 +470,77 @@ void fp_pg_flight_abandon(struct fp_pg *pg)
     if (pg && pg->conn && pg->in_flight)
         drop(pg, FP_RETRY, "", "",
              NULL); /* the server rolls back; a new connection is cheap here */
+}
+
+/* Hands what was put to libpq, and what libpq holds to the server, so that neither buffer grows.
+ * Input is taken meanwhile: a server whose notices nobody reads stops reading too. */
+static bool send_piece(struct fp_pg *pg, struct fp_pg_copy *copy, int64_t deadline)
+{
+    int put = PQputCopyData(pg->conn, (const char *)copy->data, (int)copy->len), pending = 0;
+    copy->len = 0;
+    while (put == 1 && (pending = PQflush(pg->conn)) == 1)
+        if (!wait_socket(pg->conn, POLLIN | POLLOUT, deadline) || !PQconsumeInput(pg->conn))
+            return false;
+    return put == 1 && pending == 0;
+}
+
+/* A server that refused a row takes the rest unread, and says so to collect(). */
+static enum fp_status send_rows(struct fp_pg *pg, const struct fp_pg_rows *rows, int64_t deadline,
+                                struct fp_error *err)
+{
+    struct fp_pg_copy copy = {0};
+    bool more = true, sent = true;
+    fp_pg_copy_start(&copy);
+    while (more && sent && !copy.failed) {
+        more = rows->next(rows->context, &copy);
+        if (!more)
+            fp_pg_copy_finish(&copy);
+        if (!copy.failed && (!more || copy.len >= COPY_PIECE))
+            sent = send_piece(pg, &copy, deadline);
+    }
+    bool failed = copy.failed;
+    fp_pg_copy_free(&copy);
+    if (failed)
+        return drop(pg, FP_RETRY, "no_memory", "a row did not fit in memory", err);
+    FP_POINT("in_copy");
+    return sent && PQputCopyEnd(pg->conn, NULL) == 1 ? FP_OK : lost(pg, deadline, err);
+}
+
+/* The COPY itself, outside pipeline mode. After a failure the connection is closed, or open with
+ * the transaction failed. */
+static enum fp_status copy_rows(struct fp_pg *pg, const char *sql, const struct fp_pg_rows *rows,
+                                int64_t deadline, struct fp_error *err)
+{
+    enum fp_status status = FP_OK;
+    PGresult *res = NULL;
+    if (!PQsendQuery(pg->conn, sql) || !next_result(pg, deadline, &res))
+        return lost(pg, deadline, err);
+    bool copying = PQresultStatus(res) == PGRES_COPY_IN;
+    if (!copying)
+        status = result_error(pg, res, err);
+    PQclear(res);
+    if (copying && (status = send_rows(pg, rows, deadline, err)) != FP_OK)
+        return status;
+    enum fp_status end = collect(pg, deadline, NULL, err);
+    return status == FP_OK || pg->conn == NULL ? end : status;
+}
+
+enum fp_status fp_pg_flight_copy(struct fp_pg *pg, const char *sql, const struct fp_pg_rows *rows,
+                                 int deadline_ms, struct fp_error *err)
+{
+    int64_t deadline = fp_now_ms() + deadline_ms;
+    enum fp_status status = ready(pg, err);
+    if (status != FP_OK)
+        return status;
+    if (!pg->in_flight || !PQexitPipelineMode(pg->conn)) /* false while statements wait */
+        return fp_fail(err, FP_FATAL, "misplaced_copy", "postgres",
+                       "a COPY goes between two runs of a flight");
+    status = copy_rows(pg, sql, rows, deadline, err);
+    if (pg->conn && !PQenterPipelineMode(pg->conn))
+        return drop(pg, FP_RETRY, "pipeline", "could not enter pipeline mode", err);
+    if (pg->conn && status != FP_OK)
+        roll_back(pg);
+    return status;
 }
 
 struct flight {

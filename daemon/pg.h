@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/pg_copy.h"
 #include "daemon/pg_param.h"
 #include "daemon/status.h"
 
@@ -49,7 +50,8 @@ void fp_pg_result_free(struct fp_pg_result *result);
 
 /* One statement with its parameters, its own transaction unless one is open. result may be NULL.
  * The status follows the SQLSTATE: retry (40001, 40P01, 55P03, 53xxx, 57P0x, 08xxx, lost
- * connection), fenced (FP001), poison (22xxx, 23xxx), fatal (42xxx and the rest). err->code =
+ * connection), fenced (FP001), poison (22xxx, 23xxx), fatal (42xxx, what is wrong with the bytes of
+ * a parameter or a COPY and not with what they say: 22P03, 22P04, and the rest). err->code =
  * SQLSTATE. */
 enum fp_status fp_pg_exec(struct fp_pg *pg, const char *sql, struct fp_pg_param *const *params,
                           size_t param_count, int deadline_ms, struct fp_pg_result **result,
@@ -69,6 +71,16 @@ enum fp_status fp_pg_flight_add(struct fp_pg *pg, const char *sql,
 enum fp_status fp_pg_flight_run(struct fp_pg *pg, bool commit, int deadline_ms,
                                 struct fp_pg_result **results, size_t result_count,
                                 struct fp_error *err) FP_MUST_CHECK;
+/* Rows for a COPY: next() puts one more into `copy`, or puts none and returns false. */
+struct fp_pg_rows {
+    bool (*next)(void *context, struct fp_pg_copy *copy);
+    void *context;
+};
+/* Between two runs of an open flight, with nothing queued: `sql` is a COPY … FROM STDIN (FORMAT
+ * binary), in the flight's transaction. Rows are sent as they are made, so it holds a piece of them
+ * and no more. Status and what a failure leaves are those of fp_pg_flight_run without a commit. */
+enum fp_status fp_pg_flight_copy(struct fp_pg *pg, const char *sql, const struct fp_pg_rows *rows,
+                                 int deadline_ms, struct fp_error *err) FP_MUST_CHECK;
 /* Gives up an open flight between two runs: nothing of it is applied. */
 void fp_pg_flight_abandon(struct fp_pg *pg);
 

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PG_EPOCH_US INT64_C(946684800000000) /* 2000-01-01 in µs since 1970 */
-#define ARRAY_HEADER 20                      /* ndim, has_null, oid, length, lower bound */
+#define ARRAY_HEADER 20 /* ndim, has_null, oid, length, lower bound */
 
 static uint8_t *param_room(struct fp_pg_param *p, size_t more)
 {
@@ -89,7 +88,7 @@ void fp_pg_put_int(struct fp_pg_param *param, int64_t value)
 
 void fp_pg_put_time(struct fp_pg_param *param, int64_t unix_us)
 {
-    uint64_t be = htobe64((uint64_t)(unix_us - PG_EPOCH_US));
+    uint64_t be = htobe64((uint64_t)(unix_us - FP_PG_EPOCH_US));
     uint8_t *at = value_room(param, 8);
     if (at)
         memcpy(at, &be, 8);

@@ -11,6 +11,8 @@
 
 #include "daemon/slice.h"
 
+#define FP_PG_EPOCH_US INT64_C(946684800000000) /* 2000-01-01 in µs since 1970 */
+
 enum fp_pg_type {
     FP_PG_INT2,
     FP_PG_INT4,

@@ -93,7 +93,7 @@ def test_kill_at_every_point(pipeline, daemon, faults_bin, wait_for, nth):
     pipeline.dead_letters_cover()
 
 
-@pytest.mark.parametrize("point", ["after_lookup", "before_commit_send"])
+@pytest.mark.parametrize("point", ["after_lookup", "after_copy", "before_commit_send"])
 def test_a_stopped_replica_wakes_up_as_a_zombie(pipeline, daemon, faults_bin, wait_for, point):
     """SIGSTOP in a transaction; another replica takes over; SIGCONT changes nothing."""
     options = {"batch_messages": 50, "flush_ms": 20, "flush_deadline_ms": 2000,

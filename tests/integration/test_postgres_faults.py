@@ -76,9 +76,9 @@ def test_a_dead_clients_commit_lands_late(pipeline, start, control, wait_for):
     """COMMIT is sent, its backend stands still, the client is killed, and a new replica claims.
     It waits for the row lock, and gets the position that the dead client's COMMIT left."""
     pipeline.generate(1500, seed=53)
-    one = start(env={"FLIGHTPATH_FAULT": "after_lookup:2:stop"})
+    one = start(env={"FLIGHTPATH_FAULT": "after_copy:2:stop"})
     pipeline.send(1000)
-    wait_for(lambda: "fault point after_lookup: stop" in one.text(), "it holds the lock")
+    wait_for(lambda: "fault point after_copy: stop" in one.text(), "it holds the lock")
     pid, state = control.execute(
         "SELECT pid, state FROM pg_stat_activity WHERE datname = current_database()"
         " AND application_name = 'flightpath/flush'").fetchone()

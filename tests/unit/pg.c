@@ -263,6 +263,7 @@ Test(pg, the_sqlstate_decides_what_to_do)
         {"55P03", FP_RETRY},  {"53100", FP_RETRY},  {"53300", FP_RETRY},  {"57014", FP_RETRY},
         {"57P01", FP_RETRY},  {"57P03", FP_RETRY},  {"08006", FP_RETRY},  {"23505", FP_POISON},
         {"25P03", FP_RETRY},  {"58030", FP_RETRY},  {"22003", FP_POISON}, {"22021", FP_POISON},
+        {"22P02", FP_POISON}, {"22P03", FP_FATAL},  {"22P04", FP_FATAL},
         {"23514", FP_POISON}, {"42P01", FP_FATAL},  {"42501", FP_FATAL},  {"0A000", FP_FATAL}};
     static struct pg_rule rules[] = {{"SELECT", PG_ERROR, NULL}, {NULL, PG_OK, NULL}};
     open_with(rules);

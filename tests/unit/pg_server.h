@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A PostgreSQL server of a hundred lines: it speaks the wire protocol (version 3) as far as pg.c
+/* A small PostgreSQL server: it speaks the wire protocol (version 3) as far as pg.c
  * needs it, keeps the bytes of the last statement's parameters, and answers as it was told. So the
  * encoding of parameters and each way of failing can be tested byte by byte. */
 #ifndef TESTS_PG_SERVER_H
@@ -19,7 +19,7 @@
 
 enum pg_answer { PG_OK, PG_ROW, PG_ERROR, PG_CLOSE, PG_SILENT, PG_TAG, PG_NOTICE };
 
-struct pg_rule { /* for statements that begin with `sql` */
+struct pg_rule { /* for statements that begin with `sql`; of a COPY also its "data" and its "end" */
     const char *sql;
     enum pg_answer answer;
     const char *text; /* SQLSTATE, command tag or notice */
@@ -40,10 +40,13 @@ struct pg_server {
     uint32_t oid[PG_PARAMS];
     int32_t len[PG_PARAMS]; /* -1 = NULL */
     uint8_t *bytes[PG_PARAMS];
+    uint8_t *copied; /* what a COPY carried */
+    size_t copied_len, copied_room;
 
     /* of the connection */
     int fd;
     bool skipping; /* after an error, until the sync */
+    bool copying;
     const struct pg_rule *rule;
 };
 
@@ -93,6 +96,14 @@ static inline void pg_complain(struct pg_server *s, char type, const char *state
     pg_say(s, type, body, (size_t)len);
 }
 
+static inline void pg_find_rule(struct pg_server *s, const char *sql)
+{
+    s->rule = NULL;
+    for (const struct pg_rule *r = s->rules; r && r->sql && s->rule == NULL; r++)
+        if (strncmp(sql, r->sql, strlen(r->sql)) == 0)
+            s->rule = r;
+}
+
 static inline void pg_keep_parse(struct pg_server *s, const uint8_t *body)
 {
     const char *name = (const char *)body, *sql = name + strlen(name) + 1;
@@ -101,10 +112,7 @@ static inline void pg_keep_parse(struct pg_server *s, const uint8_t *body)
     int count = pg_get16(at);
     for (int i = 0; i < count && i < PG_PARAMS; i++)
         s->oid[i] = pg_get32(at + 2 + 4 * i);
-    s->rule = NULL;
-    for (const struct pg_rule *r = s->rules; r && r->sql && s->rule == NULL; r++)
-        if (strncmp(sql, r->sql, strlen(r->sql)) == 0)
-            s->rule = r;
+    pg_find_rule(s, sql);
 }
 
 static inline void pg_keep_bind(struct pg_server *s, const uint8_t *body)
@@ -168,7 +176,64 @@ static inline bool pg_execute(struct pg_server *s)
     return true;
 }
 
-static inline bool pg_message(struct pg_server *s, char type, const uint8_t *body)
+/* One step of a COPY, if the rules say so; *go_on: nothing was wrong. Returns false when the
+ * connection is to be closed. */
+static inline bool pg_copy_step(struct pg_server *s, const char *step, bool *go_on)
+{
+    pg_find_rule(s, step);
+    const struct pg_rule *r = s->rule;
+    *go_on = r == NULL || r->answer != PG_ERROR;
+    while (r && r->answer == PG_SILENT && !s->stop)
+        usleep(10000);
+    if (!*go_on) {
+        pg_complain(s, 'E', r->text, "no");
+        pg_say(s, 'Z', "E", 1);
+        s->copying = false;
+    }
+    return r == NULL || (r->answer != PG_CLOSE && r->answer != PG_SILENT);
+}
+
+static inline bool pg_simple(struct pg_server *s, const char *sql)
+{
+    bool go_on, is_copy = strncmp(sql, "COPY", 4) == 0;
+    snprintf(s->sql, sizeof s->sql, "%s", sql);
+    if (!is_copy) {
+        pg_say(s, 'C', "SELECT 1", 9);
+        pg_say(s, 'Z', "I", 1);
+        return true;
+    }
+    if (!pg_copy_step(s, sql, &go_on))
+        return false;
+    if (go_on)
+        pg_say(s, 'G', "\1\0\0", 3); /* binary, no columns named */
+    s->copying = go_on;
+    return true;
+}
+
+/* Data or the end of a COPY; what comes after an error is passed over. */
+static inline bool pg_copy(struct pg_server *s, char type, const uint8_t *body, size_t len)
+{
+    bool go_on;
+    if (!s->copying)
+        return true;
+    if (!pg_copy_step(s, type == 'd' ? "data" : "end", &go_on))
+        return false;
+    if (go_on && type == 'd') {
+        while (s->copied_room < s->copied_len + len) {
+            s->copied_room = s->copied_room ? 2 * s->copied_room : 1 << 20;
+            s->copied = realloc(s->copied, s->copied_room);
+        }
+        memcpy(s->copied + s->copied_len, body, len);
+        s->copied_len += len;
+    } else if (go_on) {
+        pg_say(s, 'C', "COPY 2", 7);
+        pg_say(s, 'Z', "T", 1);
+        s->copying = false;
+    }
+    return true;
+}
+
+static inline bool pg_message(struct pg_server *s, char type, const uint8_t *body, size_t len)
 {
     if (type == 'S') {
         s->skipping = false;
@@ -181,7 +246,9 @@ static inline bool pg_message(struct pg_server *s, char type, const uint8_t *bod
     case 'B': pg_keep_bind(s, body); pg_say(s, '2', NULL, 0); return true;
     case 'D': pg_describe(s); return true;
     case 'E': return pg_execute(s);
-    case 'Q': pg_say(s, 'C', "SELECT 1", 9); pg_say(s, 'Z', "I", 1); return true;
+    case 'Q': return pg_simple(s, (const char *)body);
+    case 'd':
+    case 'c': return pg_copy(s, type, body, len);
     default: return type != 'X';
     }
 }
@@ -203,7 +270,7 @@ static inline void pg_converse(struct pg_server *s)
     while (more && pg_read(s, head, 5)) {
         size_t len = pg_get32(head + 1) - 4;
         body = calloc(1, len + 1);
-        more = body && pg_read(s, body, len) && pg_message(s, (char)head[0], body);
+        more = body && pg_read(s, body, len) && pg_message(s, (char)head[0], body, len);
         free(body);
     }
 }
@@ -217,7 +284,7 @@ static inline void *pg_serve(void *context)
             continue;
         s->fd = accept(s->listener, NULL, NULL);
         s->connections++;
-        s->skipping = false;
+        s->skipping = s->copying = false;
         pg_converse(s);
         close(s->fd);
     }
@@ -244,6 +311,7 @@ static inline void pg_server_stop(struct pg_server *s)
     close(s->listener);
     for (int i = 0; i < PG_PARAMS; i++)
         free(s->bytes[i]);
+    free(s->copied);
 }
 
 #endif
