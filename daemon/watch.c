@@ -349,8 +349,10 @@ static enum fp_status work(struct fp_watch *w, bool *done, struct fp_error *err)
 
 /* ---- the lease and passes -------------------------------------------------------------------- */
 
-static void give_back(struct fp_watch *w)
+/* Of the lease: to whoever comes next. */
+static void give_back(void *context)
 {
+    struct fp_watch *w = context;
     struct fp_params p;
     fp_params_init(&p, "u");
     fp_pg_put_bytes(&p.at[0], w->owner, sizeof w->owner);
@@ -456,11 +458,6 @@ static struct fp_turn pass(void *context, bool draining)
     return (struct fp_turn){.idle = !busy, .wait_ms = tick};
 }
 
-static void farewell(void *context)
-{
-    give_back(context);
-}
-
 static void release(void *context)
 {
     struct fp_watch *w = context;
@@ -478,7 +475,7 @@ enum fp_status fp_watch_start(const struct fp_options *options, const uint8_t ow
     static const struct fp_worker_job job = {.name = "watch",
                                              .left = "a pass is still under way; it is done again",
                                              .pass = pass,
-                                             .farewell = farewell,
+                                             .farewell = give_back,
                                              .release = release};
     struct fp_watch *w = calloc(1, sizeof *w);
     if (w == NULL)

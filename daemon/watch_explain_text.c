@@ -266,13 +266,19 @@ static int rows_by(const struct fp_facts *f, const char *by)
     return rows;
 }
 
+/* What rounds to 0 % has no direction. */
+static double share_of(double part, double change)
+{
+    return fabs(part) < .005 * fabs(change) ? 0 : part / change;
+}
+
 static void put_split(FILE *out, const struct fp_facts *f)
 {
     bool unit = f->alert->unit == FP_ALL_UNITS;
     const char *by = unit ? "unit" : "channel", *what = unit ? "units" : "channels";
     struct fp_number_form form = fp_number_form(f->binding->model, f->alert->kpi);
     double change = f->whole.after - f->whole.before;
-    double mix = f->whole.mix / change, within = f->whole.within / change;
+    double mix = share_of(f->whole.mix, change), within = share_of(f->whole.within, change);
     if (rows_by(f, by) < 2)
         return;
     if (mix > .5 && simpson(f, by)) {

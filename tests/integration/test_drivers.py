@@ -24,7 +24,7 @@ from support.kafka import Topics
 from support.pipeline import Pipeline
 from support.wait import wait_for
 
-MESSAGES = 30_000
+MESSAGES = 60_000
 UTC = datetime.timezone.utc
 NOW = datetime.datetime.now(UTC).replace(microsecond=0)
 TRAVEL = ["checkin_simple", "bag_queue_short", "security_smooth", "boarding_calm", "crew_care",
@@ -90,7 +90,7 @@ def place(kafka, postgres, model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def base(place, model, kafka):
-    """30,000 generated messages, read once; what the judge makes of them."""
+    """60,000 generated messages, read once; what the judge makes of them."""
     made = place()
     made.line.generate(MESSAGES, seed=61, bad_share=0.01).send()
     started = time.monotonic()
@@ -220,17 +220,16 @@ def test_bands_of_tenure_as_analyze_has_them(base):
 
 
 def test_what_was_planted_is_found(base):
-    """The strongest planted driver is among the first three, the two strongest may be by their
-    ranks' intervals, and the coefficients' intervals hold the truth times one factor: answers are
-    cut off at the ends of the scale, and drivers that the model leaves out but go with those it has
-    speak through them."""
+    """The two strongest planted drivers are among the first three, and the coefficients' intervals
+    hold the truth times one factor: answers are cut off at the ends of the scale, and drivers that
+    the model leaves out but go with those it has speak through them."""
     for name, outcome in (("coming_back", "choose_again"), ("engagement", "energy")):
         found = drivers(base.line, name, "all")
         planted = {e["driver"]: e["importance"] for e in base.truth["driver_effects"]
                    if e["outcome"] == outcome and e["driver"] in found}
         strongest = sorted(found, key=lambda d, planted=planted: -planted[d])[:2]
         first = sorted(found, key=lambda d, found=found: -found[d].weight)[:3]
-        assert strongest[0] in first, (name, strongest, first)
+        assert set(strongest) <= set(first), (name, strongest, first)
         assert all(found[d].rank_low <= 3 for d in strongest), [(d, found[d]) for d in strongest]
     planted = {e["driver"]: e for e in base.truth["driver_effects"]
                if e["audience"] == "customer" and e["outcome"] == "recommend"

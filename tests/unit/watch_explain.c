@@ -235,6 +235,9 @@ Test(watch_explain, mix_and_within)
     has(" Within units it would have fallen by 14 points; the changed mix of units took it up by 2 "
         "points.",
         true);
+    facts.whole.mix = .05; /* 0 % has no direction */
+    facts.whole.within = -12.05;
+    has(" Most of it (100 %) is within units; the mix of units explains 0 %.", true);
     facts.whole = (struct cx_mix_change){41, 45, -1, 5};
     has("Within units", false); /* not the change that is alerted */
 }
